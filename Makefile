@@ -1,0 +1,97 @@
+# Every target first brings .venv up to date with requirements/*.txt. A stamp per set of packages
+# makes that free when nothing changed. pip and uv take index, proxy and cache from their usual
+# environment variables and configuration files.
+
+VENV := .venv
+BIN := $(VENV)/bin
+
+# The interpreter .venv is made with. Left alone: python3, or the newest suitable one beside it.
+PYTHON ?= python3
+ifeq ($(origin PYTHON),file)
+PYTHONS := python3 python3.13 python3.12 python3.11
+else
+PYTHONS := $(PYTHON)
+endif
+
+PACKAGES := preprocessing models ensemble alerting tuning services
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check format bench serve lock clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+install: $(VENV)/.stamp-dev  ## install everything into .venv: serving, training, tests, checks
+
+demo: $(VENV)/.stamp-train  ## train, serve and score live logins; DEMO_EXIT=1 ends by itself
+	$(BIN)/ztad demo
+
+test: $(VENV)/.stamp-dev  ## run all tests
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.stamp-dev  ## formatting, lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy --strict
+	$(BIN)/lint-imports --no-logo
+
+format: $(VENV)/.stamp-dev  ## rewrite the code in the house format
+	$(BIN)/ruff check --fix --exit-zero --quiet .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.stamp-train  ## measure latency and throughput on this machine
+	$(BIN)/ztad bench
+
+serve: $(VENV)/.stamp-train  ## serve the champion model on port 8000 until Ctrl-C
+	$(BIN)/ztad serve
+
+# The sets nest: each smaller lock is resolved under the larger one. UPGRADE=--upgrade moves pins.
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --no-annotate $(UPGRADE)
+LOCK_PROJECT = $(LOCK) pyproject.toml --group pyproject.toml:build
+
+lock: $(VENV)/.stamp-uv  ## regenerate requirements/*.txt from pyproject.toml
+	$(LOCK_PROJECT) --extra train --extra dev --output-file requirements/dev.txt
+	$(LOCK_PROJECT) --extra train --constraint requirements/dev.txt --output-file requirements/train.txt
+	$(LOCK_PROJECT) --constraint requirements/train.txt --output-file requirements/serve.txt
+	$(LOCK) --group pyproject.toml:installer --output-file requirements/uv.txt
+
+clean:  ## remove .venv, caches and build output
+	rm -rf $(VENV) build dist ztad.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find $(PACKAGES) tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+SUITABLE = import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+
+define make_venv
+for python in $(PYTHONS); do \
+  if "$$python" -c '$(SUITABLE)' 2>/dev/null; then \
+    echo "making $(VENV) with $$("$$python" --version)"; exec "$$python" -m venv --clear $(VENV); \
+  fi; \
+done; \
+echo "error: ztad needs Python 3.11, 3.12 or 3.13 with its venv module; tried: $(PYTHONS)." >&2; \
+echo "Install one (Debian, Ubuntu: apt install python3.11 python3.11-venv), or name one you have:" >&2; \
+echo "make $(or $(MAKECMDGOALS),install) PYTHON=/path/to/python3.12" >&2; \
+exit 1
+endef
+
+# uv does not read pip's configuration, so an index or certificate set up for pip is handed on.
+define pip_settings_for_uv
+index=$${UV_DEFAULT_INDEX:-$${UV_INDEX_URL:-$${PIP_INDEX_URL:-$$($(BIN)/python -m pip config get global.index-url 2>/dev/null || true)}}}; \
+if [ -n "$$index" ]; then export UV_DEFAULT_INDEX="$$index"; fi; \
+extra=$${UV_INDEX:-$${PIP_EXTRA_INDEX_URL:-}}; \
+if [ -n "$$extra" ]; then export UV_INDEX="$$extra"; fi; \
+if [ -n "$${PIP_CERT:-}" ]; then export SSL_CERT_FILE="$${SSL_CERT_FILE:-$$PIP_CERT}"; fi
+endef
+
+$(VENV)/.stamp-uv: requirements/uv.txt
+	@$(BIN)/python -c '$(SUITABLE)' 2>/dev/null || { $(make_venv); }
+	@echo "installing uv"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+$(VENV)/.stamp-%: requirements/%.txt pyproject.toml $(VENV)/.stamp-uv
+	@echo "installing $$(grep -c == $<) packages ($<)"
+	@$(pip_settings_for_uv); quiet=$$([ -t 2 ] || echo --quiet); \
+	$(BIN)/uv pip install $$quiet --python $(BIN)/python --require-hashes -r $< && \
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,1 @@
+"""A verdict in, a delivered and remembered alert out."""

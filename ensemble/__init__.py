@@ -1,0 +1,1 @@
+"""Many raw scores in, one verdict out: calibration, combination, threshold and reasons."""

@@ -1,0 +1,1 @@
+"""An event in, numbers out: decoding, history and features."""

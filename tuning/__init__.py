@@ -1,0 +1,1 @@
+"""Makes model versions: synthetic events, training data, search, promotion. Never serves."""
