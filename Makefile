@@ -90,7 +90,7 @@ $(VENV)/.stamp-uv: requirements/uv.txt
 	@touch $@
 
 $(VENV)/.stamp-%: requirements/%.txt pyproject.toml $(VENV)/.stamp-uv
-	@echo "installing $$(grep -c == $<) packages ($<)"
+	@echo "installing the packages of $<"
 	@$(pip_settings_for_uv); quiet=$$([ -t 2 ] || echo --quiet); \
 	$(BIN)/uv pip install $$quiet --python $(BIN)/python --require-hashes -r $< && \
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .

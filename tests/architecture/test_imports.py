@@ -1,0 +1,122 @@
+"""Imports point against the data flow, and the contracts that say so can fail."""
+
+import ast
+import importlib
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("preprocessing", "models", "ensemble", "alerting", "tuning", "services")
+
+# One planted import per rule: (file, line added to it, contract that must break).
+VIOLATIONS = [
+    ("models/planted.py", "import ensemble", "imports follow the data flow, backwards"),
+    ("tuning/planted.py", "import services", "imports follow the data flow, backwards"),
+    ("services/planted.py", "import tuning", "imports follow the data flow, backwards"),
+    ("preprocessing/planted.py", "import ray", "only services and tuning know ray"),
+    ("ensemble/planted.py", "import opentelemetry.trace", "only services and tuning know ray"),
+    ("tuning/planted.py", "import sqlite3", "only services knows HTTP servers, SQL and Kafka"),
+    ("preprocessing/planted.py", "import pandas", "preprocessing stays light"),
+    ("models/planted.py", "import pickle", "no pickle"),
+    ("alerting/planted.py", "import models", "alerting reads verdicts, not models"),
+    ("tuning/planted.py", "import alerting", "tuning raises no alerts"),
+]
+
+
+def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache", "--no-logo"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def copy_of_the_code(tmp_path: Path) -> Path:
+    for package in PACKAGES:
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=ignore)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+def plant(folder: Path, file: str, line: str) -> None:
+    target = folder / file
+    target.parent.mkdir(exist_ok=True)
+    with target.open("a") as code:
+        code.write(f"{line}\n")
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_package_is_ours(name: str) -> None:
+    file = importlib.import_module(name).__file__
+    assert file is not None
+    assert Path(file).is_relative_to(ROOT), f"another distribution installs a package `{name}`"
+
+
+def test_contracts_hold(copy_of_the_code: Path) -> None:
+    result = lint_imports(copy_of_the_code)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(("file", "line", "contract"), VIOLATIONS)
+def test_planted_violation_is_found(
+    copy_of_the_code: Path, file: str, line: str, contract: str
+) -> None:
+    plant(copy_of_the_code, file, line)
+    result = lint_imports(copy_of_the_code)
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert f"{contract} BROKEN" in result.stdout
+
+
+def test_commands_may_reach_tuning(copy_of_the_code: Path) -> None:
+    plant(copy_of_the_code, "services/commands/planted.py", "import tuning")
+    result = lint_imports(copy_of_the_code)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_every_contract_has_a_planted_violation() -> None:
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    contracts = {c["name"] for c in config["tool"]["importlinter"]["contracts"]}
+    assert contracts == {contract for _, _, contract in VIOLATIONS}
+
+
+def test_tuning_never_serves() -> None:
+    for path in sorted((ROOT / "tuning").rglob("*.py")):
+        imported = imports_of(ast.parse(path.read_text()))
+        assert not {name for name in imported if name.startswith("ray.serve")}, path
+
+
+def imports_of(tree: ast.Module) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return names
+
+
+def test_scoring_path_needs_nothing_heavy() -> None:
+    """Blocked, not counted: Ray Serve itself loads pandas where it happens to be installed."""
+    blocked = ("keras", "pandas", "scipy", "shap", "sklearn", "tensorflow", "tuning")
+    program = (
+        "import importlib, sys\n"
+        f"sys.modules.update(dict.fromkeys({blocked!r}))\n"
+        f"for name in {scoring_modules()!r}: importlib.import_module(name)\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def scoring_modules() -> list[str]:
+    """All of preprocessing, ensemble and services but the command line, and what serving runs."""
+    paths = [p for f in ("preprocessing", "ensemble", "services") for p in (ROOT / f).rglob("*.py")]
+    paths = [p for p in paths if not {"commands", "cli.py", "explain"} & set(p.parts)]
+    names = {".".join(p.relative_to(ROOT).with_suffix("").parts) for p in paths}
+    names = {name.removesuffix(".__init__") for name in names}
+    return sorted(names | {"models", "models.bundle", "models.onnx_scorer"})
