@@ -1,0 +1,73 @@
+"""Progress of a long command: a bar on a terminal, plain lines in a pipe; always on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+LINES = 4  # plain lines between start and end, so one for each quarter
+
+
+class Advance(Protocol):
+    """What `progress` hands out."""
+
+    def advance(self, n: int = 1) -> None:
+        """Say that `n` more units are done."""
+
+
+class _Bar:
+    def __init__(self, bar: Progress, description: str, total: int) -> None:
+        self._bar = bar
+        self._task = bar.add_task(description, total=total)
+
+    def advance(self, n: int = 1) -> None:
+        self._bar.advance(self._task, n)
+
+
+class _Lines:
+    def __init__(self, stream: TextIO, description: str, total: int) -> None:
+        self._stream = stream
+        self._description = description
+        self._total = total
+        self._done = 0
+        self._quarters = 0
+
+    def advance(self, n: int = 1) -> None:
+        self._done += n
+        quarters = self._done * LINES // self._total if self._total > 0 else 0
+        if self._quarters < quarters < LINES:
+            self.say(f"{self._done:,} of {self._total:,}")
+        self._quarters = max(self._quarters, quarters)
+
+    @property
+    def done(self) -> int:
+        return self._done
+
+    def say(self, text: str) -> None:
+        print(f"{self._description}: {text}", file=self._stream, flush=True)
+
+
+@contextmanager
+def progress(description: str, total: int, *, stream: TextIO | None = None) -> Iterator[Advance]:
+    """Show progress towards `total` units while the block runs.
+
+    On a terminal a bar; elsewhere a line at the start, one for each quarter, one at the end
+    (none at the end when the block raised, since then it did not finish).
+    """
+    out = stream if stream is not None else sys.stderr
+    if out.isatty():
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        with Progress(*columns, TimeRemainingColumn(), console=Console(file=out)) as bar:
+            yield _Bar(bar, description, total)
+        return
+    lines = _Lines(out, description, total)
+    started = time.monotonic()
+    lines.say(f"{total:,} to do")
+    yield lines
+    lines.say(f"{lines.done:,} done in {time.monotonic() - started:.1f} s")

@@ -1,0 +1,1 @@
+"""The parts of the synthetic event generator; `tuning.generate` is the way in."""
