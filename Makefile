@@ -51,9 +51,11 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generat
 LOCK_PROJECT = $(LOCK) pyproject.toml --group pyproject.toml:build
 
 lock: $(VENV)/.stamp-uv  ## regenerate requirements/*.txt from pyproject.toml
-	$(LOCK_PROJECT) --extra train --extra dev --output-file requirements/dev.txt
-	$(LOCK_PROJECT) --extra train --constraint requirements/dev.txt --output-file requirements/train.txt
-	$(LOCK_PROJECT) --constraint requirements/train.txt --output-file requirements/serve.txt
+	@echo "resolving requirements/*.txt"
+	@set -e; $(pip_settings_for_uv); \
+	$(LOCK_PROJECT) --extra train --extra dev --output-file requirements/dev.txt; \
+	$(LOCK_PROJECT) --extra train --constraint requirements/dev.txt --output-file requirements/train.txt; \
+	$(LOCK_PROJECT) --constraint requirements/train.txt --output-file requirements/serve.txt; \
 	$(LOCK) --group pyproject.toml:installer --output-file requirements/uv.txt
 
 clean:  ## remove .venv, caches and build output
