@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -33,7 +32,7 @@ UserId = Annotated[str, Meta(min_length=1, max_length=256)]
 Short = Annotated[str, Meta(max_length=256)]
 Long = Annotated[str, Meta(max_length=2048)]
 Timestamp = Annotated[datetime, Meta(tz=True)]
-Country = Annotated[str, Meta(pattern="^[A-Za-z]{2}$")]
+Country = Annotated[str, Meta(pattern=r"^[A-Za-z]{2}\Z")]
 Latitude = Annotated[float, Meta(ge=-90, le=90)]
 Longitude = Annotated[float, Meta(ge=-180, le=180)]
 Asn = Annotated[int, Meta(ge=0, le=2**32 - 1)]
@@ -112,7 +111,7 @@ _EXPECTED |= {
 
 def decode_event(raw: bytes, *, now_s: float) -> AuthEvent:
     """One JSON object -> one event with its id; raises :class:`InvalidEvent`."""
-    event = _decode(raw, now_s)
+    event = decode_unidentified(raw, now_s=now_s)
     return event if event.event_id else with_ids([event], [raw])[0]
 
 
@@ -127,7 +126,7 @@ def decode_array(body: bytes, *, now_s: float) -> list[Decoded]:
         events = None
     if events is not None and _plain(body, events, now_s):
         return list(events)
-    return decode_items(_split_array(body), now_s=now_s)
+    return decode_items(split_array(body), now_s=now_s)
 
 
 def decode_lines(body: bytes, *, now_s: float) -> list[Decoded]:
@@ -141,21 +140,61 @@ def decode_items(items: Sequence[bytes], *, now_s: float) -> list[Decoded]:
     decoded: list[Decoded] = []
     for raw in items:
         try:
-            decoded.append(_decode(raw, now_s))
+            decoded.append(decode_unidentified(raw, now_s=now_s))
         except InvalidEvent as error:
             decoded.append(error)
     return with_ids(decoded, items)
 
 
+def decode_unidentified(raw: bytes, *, now_s: float) -> AuthEvent:
+    """One JSON object -> one event, its ``event_id`` empty if absent; raises InvalidEvent."""
+    try:
+        event = _EVENT.decode(raw)
+    except msgspec.ValidationError as error:
+        raise _explained(error, _id_in(raw)) from None
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise InvalidEvent("body", f"expected one JSON object: {_malformed(error)}") from None
+    _check(event, now_s, rb"\u0000" in bytes(raw))
+    return event
+
+
+def split_array(body: bytes) -> list[bytes]:
+    """A JSON array -> the raw bytes of its items; raises :class:`InvalidEvent` on ``body``."""
+    try:
+        return [bytes(item) for item in _ITEMS.decode(body)]
+    except msgspec.ValidationError:
+        message = "expected a JSON array of events; send one event to /v1/score"
+        raise InvalidEvent("body", message) from None
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        message = f"expected a JSON array of events: {_malformed(error)}"
+        raise InvalidEvent("body", message) from None
+
+
 def with_ids(decoded: Iterable[Decoded], raws: Sequence[bytes]) -> list[Any]:
     """Give every event without ``event_id`` one: hash of its bytes plus the ordinal of equals."""
-    seen: Counter[bytes] = Counter()
+    ids = LineIds()
     out: list[Decoded] = []
     for event, raw in zip(decoded, raws, strict=True):
         if isinstance(event, AuthEvent) and not event.event_id:
-            event = _identified(event, bytes(raw).strip(), seen)
+            event = msgspec.structs.replace(event, event_id=ids(bytes(raw)))
         out.append(event)
     return out
+
+
+class LineIds:
+    """Ids for what has none: hash of the raw bytes plus the ordinal of equal bytes so far.
+
+    One per file or request. Remembers 16 bytes per distinct line, so that ids are exact.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[bytes, int] = {}
+
+    def __call__(self, raw: bytes) -> str:
+        digest = hashlib.blake2b(raw.strip(), digest_size=16).digest()
+        ordinal = self._seen.get(digest, 0)
+        self._seen[digest] = ordinal + 1
+        return f"{digest.hex()}-{ordinal}"
 
 
 def from_mapping(row: dict[str, Any], raw: bytes, *, now_s: float) -> AuthEvent:
@@ -163,6 +202,9 @@ def from_mapping(row: dict[str, Any], raw: bytes, *, now_s: float) -> AuthEvent:
 
     ``raw`` is used only to look for NUL characters. Raises :class:`InvalidEvent`.
     """
+    stamp = row.get("timestamp")
+    if isinstance(stamp, str) and stamp[4:5] != "-":  # a bare number would pass as seconds
+        raise InvalidEvent("timestamp", _EXPECTED["timestamp"], _text(row.get("event_id")))
     try:
         event = msgspec.convert(row, AuthEvent, strict=False)
     except msgspec.ValidationError as error:
@@ -183,17 +225,6 @@ def canonical_ip(text: str) -> str | None:
         return str(ip_address(text.strip()))
     except ValueError:
         return None
-
-
-def _decode(raw: bytes, now_s: float) -> AuthEvent:
-    try:
-        event = _EVENT.decode(raw)
-    except msgspec.ValidationError as error:
-        raise _explained(error, _id_in(raw)) from None
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise InvalidEvent("body", f"expected one JSON object: {_malformed(error)}") from None
-    _check(event, now_s, rb"\u0000" in bytes(raw))
-    return event
 
 
 def _plain(body: bytes, events: list[AuthEvent], now_s: float) -> bool:
@@ -225,24 +256,6 @@ def _check(event: AuthEvent, now_s: float, maybe_nul: bool) -> None:
         for name in TEXT_FIELDS:
             if "\x00" in (getattr(event, name) or ""):
                 raise InvalidEvent(name, "contains a NUL character; remove it")
-
-
-def _identified(event: AuthEvent, raw: bytes, seen: Counter[bytes]) -> AuthEvent:
-    digest = hashlib.blake2b(raw, digest_size=16).digest()
-    event_id = f"{digest.hex()}-{seen[digest]}"
-    seen[digest] += 1
-    return msgspec.structs.replace(event, event_id=event_id)
-
-
-def _split_array(body: bytes) -> list[bytes]:
-    try:
-        return [bytes(item) for item in _ITEMS.decode(body)]
-    except msgspec.ValidationError:
-        message = "expected a JSON array of events; send one event to /v1/score"
-        raise InvalidEvent("body", message) from None
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        message = f"expected a JSON array of events: {_malformed(error)}"
-        raise InvalidEvent("body", message) from None
 
 
 def _malformed(error: Exception) -> str:
