@@ -1,0 +1,168 @@
+"""``Ensemble``: raw scores of several detectors and the context of n events in, verdicts out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble.calibration import Calibration
+from ensemble.combine import Method, combine, surprise
+from ensemble.reasons import COMBINATION, REASONS, reasons
+from ensemble.verdict import Reason, Verdict, decide
+from preprocessing.features import NEVER_ORDINARY, Levels
+from preprocessing.prepare import Context
+
+Values = NDArray[np.float64]
+
+
+class EnsembleSpec(msgspec.Struct, frozen=True):
+    """What a model bundle holds of the ensemble (``ensemble.json``).
+
+    ``detectors`` calibrates each detector's raw score, ``combined`` the combined surprise.
+    ``budget`` is alerts per 1,000 active users per day; ``threshold`` follows from it.
+    """
+
+    method: Method
+    weights: dict[str, float]
+    detectors: dict[str, Calibration]
+    combined: Calibration
+    budget: float
+    threshold: float
+    level: list[float]
+    scale: list[float]
+
+    def encode(self) -> bytes:
+        return msgspec.json.format(msgspec.json.encode(self), indent=1)
+
+    @property
+    def levels(self) -> Levels:
+        """Ordinary range of every feature."""
+        return Levels(np.array(self.level, np.float32), np.array(self.scale, np.float32))
+
+
+def decode_spec(data: bytes) -> EnsembleSpec:
+    """The ensemble of a bundle; raises ``msgspec.ValidationError`` on anything else."""
+    return msgspec.json.decode(data, type=EnsembleSpec)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Which version answers, under which variant, and for which traces (one id per event)."""
+
+    version: str
+    variant: str = "champion"
+    trace_ids: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """Verdicts of n events in order, and the ids of those that may join the baseline."""
+
+    verdicts: list[Verdict]
+    learn: list[str]
+
+
+class Ensemble:
+    """Calibrates, combines, decides and gives reasons. Pure and thread-safe."""
+
+    def __init__(self, spec: EnsembleSpec) -> None:
+        self.spec = spec
+        self.levels = spec.levels
+
+    def combined_surprise(self, raw: Mapping[str, Values]) -> Values:
+        """Raw scores (n,) of at least one detector -> combined surprise, float64 (n,)."""
+        return self._combine(self._exceedances(raw), list(raw))
+
+    def decide(
+        self,
+        features: NDArray[np.float32],
+        context: Context,
+        raw: Mapping[str, Values],
+        origin: Origin,
+    ) -> Decided:
+        """Verdicts from the detectors that answered; ``degraded`` if any of the bundle is missing.
+
+        Raises ValueError when no detector answered: there is nothing to decide from.
+        """
+        if not raw:
+            raise ValueError("no detector answered")
+        names = list(raw)
+        exceedances = self._exceedances(raw)
+        exceedance = self.spec.combined.exceedance(self._combine(exceedances, names))
+        calibrated = (1.0 - exceedances).T.tolist()
+        verdicts = self._verdicts(features, context, names, calibrated, exceedance, origin)
+        return Decided(verdicts, self._learnable(features, context, verdicts))
+
+    def _exceedances(self, raw: Mapping[str, Values]) -> Values:
+        detectors = self.spec.detectors
+        return np.stack([detectors[name].exceedance(values) for name, values in raw.items()])
+
+    def _combine(self, exceedances: Values, names: list[str]) -> Values:
+        spec = self.spec
+        return combine(surprise(exceedances), names, method=spec.method, weights=spec.weights)
+
+    def _verdicts(
+        self,
+        features: NDArray[np.float32],
+        context: Context,
+        names: list[str],
+        calibrated: list[list[float]],
+        exceedance: Values,
+        origin: Origin,
+    ) -> list[Verdict]:
+        threshold = self.spec.threshold
+        degraded = len(names) < len(self.spec.detectors)
+        late, learning = frozenset(context.late), frozenset(context.learning)
+        duplicate = frozenset(context.duplicate)
+        traces = origin.trace_ids or [""] * len(context.event_ids)
+        verdicts = []
+        for row, share in enumerate(exceedance.tolist()):
+            flagged, severity = decide(share, threshold)
+            verdicts.append(
+                Verdict(
+                    event_id=context.event_ids[row],
+                    user_id=context.user_ids[row],
+                    score=1.0 - share,
+                    is_anomaly=flagged,
+                    threshold=threshold,
+                    severity=severity,
+                    reasons=self._reasons(features[row], context, row) if flagged else (),
+                    detectors=dict(zip(names, calibrated[row], strict=True)),
+                    variant=origin.variant,
+                    model_version=origin.version,
+                    degraded=degraded,
+                    learning=row in learning,
+                    late=row in late,
+                    duplicate=row in duplicate,
+                    trace_id=traces[row],
+                )
+            )
+        return verdicts
+
+    def _reasons(
+        self, values: NDArray[np.float32], context: Context, row: int
+    ) -> tuple[Reason, ...]:
+        evidence = context.evidence.get(row)
+        if evidence is not None:
+            return reasons(self.levels.excess(values), evidence)
+        # Every value is within its usual range: only the combination is strange.
+        text = "every value is in its usual range; their combination is not"
+        attack = REASONS[COMBINATION].attack
+        return (Reason(COMBINATION, text, "the combination", "usual values alone", attack, 1.0),)
+
+    def _learnable(
+        self, features: NDArray[np.float32], context: Context, verdicts: list[Verdict]
+    ) -> list[str]:
+        """Ids that may join the baseline: what is not flagged, and for users still in learning
+        mode whatever is not plainly an attack, or their baseline could never begin."""
+        plain = np.asarray((features < NEVER_ORDINARY).all(axis=1))
+        return [
+            verdict.event_id
+            for row, verdict in enumerate(verdicts)
+            if not (verdict.late or verdict.duplicate)
+            and (not verdict.is_anomaly or (verdict.learning and plain[row]))
+        ]

@@ -1,0 +1,113 @@
+"""The whole pipeline in one process: the same functions that the serving graph calls."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from models.bundle import Bundle
+from numpy.typing import NDArray
+
+from ensemble.decision import Ensemble, EnsembleSpec, Origin, decode_spec
+from ensemble.verdict import Verdict
+from models.onnx_scorer import OnnxScorer
+from preprocessing.embedded import EmbeddedHistory
+from preprocessing.event import AuthEvent
+from preprocessing.features import SCHEMA
+from preprocessing.history import UserHistory
+from preprocessing.prepare import prepare
+
+ENSEMBLE_FILE = "ensemble.json"
+HISTORY_FILE = "history.msgpack"
+BACKGROUND_FILE = "background.f32"
+
+#: Verdicts remembered for repeated ids; the same number of ids is remembered by a history.
+MOST_FIRST_VERDICTS = 1_000_000
+
+
+def load_bundle(path: Path) -> Bundle:
+    """A verified bundle of this build's feature schema; raises ``models.bundle.BundleError``."""
+    return Bundle.load(path, schema=SCHEMA)
+
+
+def ensemble_of(bundle: Bundle) -> EnsembleSpec:
+    """The bundle's calibration tables and threshold."""
+    return decode_spec(bundle.read(ENSEMBLE_FILE))
+
+
+def history_of(bundle: Bundle) -> EmbeddedHistory:
+    """An embedded history as of the bundle's last training event; training ids are not seen."""
+    history = EmbeddedHistory()
+    history.restore(bundle.read(HISTORY_FILE))
+    return history
+
+
+class FirstVerdicts:
+    """The first verdict of each of the last ``most`` event ids, about 150 bytes each."""
+
+    def __init__(self, most: int = MOST_FIRST_VERDICTS) -> None:
+        self._most = most
+        self._kept: OrderedDict[str, bytes] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def add(self, verdict: Verdict) -> None:
+        """Remember a verdict unless its id has one already."""
+        if verdict.event_id in self._kept:
+            return
+        self._kept[verdict.event_id] = _ENCODE(verdict)
+        if len(self._kept) > self._most:
+            self._kept.popitem(last=False)
+
+    def get(self, event_id: str) -> Verdict | None:
+        """The first verdict of an id, or None if it is not, or no longer, known."""
+        data = self._kept.get(event_id)
+        return None if data is None else _DECODE(data)
+
+
+_ENCODE = msgspec.msgpack.Encoder().encode
+_DECODE = msgspec.msgpack.Decoder(Verdict).decode
+
+
+def as_duplicate(first: Verdict) -> Verdict:
+    """The answer to a repeated id: its first verdict, marked."""
+    return msgspec.structs.replace(first, duplicate=True)
+
+
+class Scorer:
+    """Scores batches in one process, learning as serving does: after each batch's verdicts."""
+
+    def __init__(self, bundle: Bundle, history: UserHistory | None = None) -> None:
+        self.ensemble = Ensemble(ensemble_of(bundle))
+        self.history = history if history is not None else history_of(bundle)
+        self.detectors: Mapping[str, OnnxScorer] = {
+            name: bundle.scorer(name) for name in bundle.detectors
+        }
+        self._version = bundle.manifest.version
+        self._first = FirstVerdicts()
+
+    def score(self, events: Sequence[AuthEvent], *, now_s: float) -> list[Verdict]:
+        """One verdict per event, in order; ordinary ones are learned before this returns."""
+        if not events:
+            return []
+        prepared = prepare(events, self.history, self.ensemble.levels, now_s=now_s)
+        raw = self.raw(prepared.features)
+        origin = Origin(self._version)
+        decided = self.ensemble.decide(prepared.features, prepared.context, raw, origin)
+        self.history.learn(decided.learn)
+        return [self._first_of(verdict) for verdict in decided.verdicts]
+
+    def raw(self, features: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
+        """Every detector's raw score of features (n, d)."""
+        return {name: scorer.score(features).values for name, scorer in self.detectors.items()}
+
+    def _first_of(self, verdict: Verdict) -> Verdict:
+        first = self._first.get(verdict.event_id) if verdict.duplicate else None
+        if first is not None:
+            return as_duplicate(first)
+        self._first.add(verdict)
+        return verdict

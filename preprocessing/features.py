@@ -1,0 +1,228 @@
+"""``FEATURES``: what the detectors see of an event, and ``extract``, which computes it from facts.
+
+Every feature is causal (computed from :class:`preprocessing.history.Facts`, that is, from what was
+known just before the event), finite, >= 0, and oriented: 0 is ordinary, larger is stranger. All
+are on a doubling scale (bits, log2 of a count, or standard deviations), so that one unit means
+about the same surprise in each of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import inf, log2
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocessing.event import AuthEvent
+from preprocessing.history import FACTS, Facts
+
+#: Changes whenever a feature is added, removed or computed differently.
+SCHEMA = "features-1"
+
+#: No feature exceeds this: a cap keeps one absurd value from silencing the others.
+CAP = 25.0
+
+#: Fastest ordinary travel, km/h; between Elastic's 800 and Panther's 900.
+FLIGHT_KMH = 800.0
+#: Shortest distance that counts as travel for the "never ordinary" level, km (Elastic).
+TRAVEL_KM = 500.0
+
+Column = NDArray[np.float64]
+_AT = {name: index for index, name in enumerate(FACTS)}
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One column: what it is, and at which value nobody would call the event ordinary.
+
+    ``reason`` is the code in ensemble/reasons.py under which an analyst reads it.
+    ``never_ordinary`` keeps plain attacks out of what detectors learn from; it decides no alert.
+    """
+
+    name: str
+    family: str
+    unit: str
+    meaning: str
+    reason: str
+    compute: Callable[[Column], Column]
+    never_ordinary: float = inf
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureBatch:
+    """``event_ids`` (n,), ``names`` (d,), ``values`` float32 (n, d), ``schema`` version."""
+
+    event_ids: tuple[str, ...]
+    names: tuple[str, ...]
+    values: NDArray[np.float32]
+    schema: str = SCHEMA
+
+
+def _fact(name: str) -> Callable[[Column], Column]:
+    index = _AT[name]
+    return lambda facts: facts[:, index]
+
+
+def _log(name: str, unit: float = 1.0) -> Callable[[Column], Column]:
+    """log2(1 + fact / unit)."""
+    index = _AT[name]
+    return lambda facts: np.log2(1.0 + facts[:, index] / unit)
+
+
+def _travel_km(facts: Column) -> Column:
+    return np.maximum(0.0, facts[:, _AT["travel_km"]] - 100.0)
+
+
+def _travel_speed(facts: Column) -> Column:
+    """log2(1 + km/h / 200) of the least speed, geolocation error (100 km) and 3 min conceded."""
+    hours = np.maximum(facts[:, _AT["travel_s"]] / 3600.0, 0.05)
+    return np.log2(1.0 + _travel_km(facts) / hours / (FLIGHT_KMH / 4))
+
+
+def _rate(facts: Column) -> Column:
+    now = np.log2(1.0 + facts[:, _AT["events_1h"]])
+    return np.maximum(0.0, now - facts[:, _AT["usual_events_1h"]])
+
+
+def _per_regular(name: str) -> Callable[[Column], Column]:
+    """log2(1 + count / people who share the address): an office's typos are many people's."""
+    index, regulars = _AT[name], _AT["address_regulars"]
+    return lambda facts: np.log2(1.0 + facts[:, index] / np.maximum(1.0, facts[:, regulars]))
+
+
+def _success_after_failures(facts: Column) -> Column:
+    return np.log2(1.0 + facts[:, _AT["user_failures_15m"]]) * facts[:, _AT["success"]]
+
+
+def _success_at_guesser(facts: Column) -> Column:
+    regulars = np.maximum(1.0, facts[:, _AT["address_regulars"]])
+    failures = facts[:, _AT["address_failures_1d"]] / regulars
+    return np.log2(1.0 + failures) * facts[:, _AT["success"]]
+
+
+def _categories() -> list[Feature]:
+    text = {
+        "country": ("geographic", "country", "unusual_country"),
+        "network": ("geographic", "ASN (or /16 network where no ASN is known)", "unusual_network"),
+        "device": ("behavioural", "device", "unusual_device"),
+        "resource": ("behavioural", "resource", "unusual_resource_access"),
+        "address": ("behavioural", "source address", "unusual_network"),
+        "agent": ("behavioural", "browser and system family", "unusual_device"),
+        "method": ("access", "authentication method", "unusual_method"),
+        "kind": ("access", "kind of session and action", "unusual_method"),
+        "mfa": ("access", "presence of a second factor", "missing_mfa"),
+    }
+    features = []
+    for name, (family, what, reason) in text.items():
+        fact = f"{name}_user_bits"
+        meaning = f"how much rarer this {what} is than the user's average one"
+        features.append(Feature(fact, family, "bits", meaning, reason, _fact(fact)))
+    for name in ("country", "network", "device", "resource"):
+        family, what, reason = text[name]
+        fact = f"{name}_tenant_bits"
+        meaning = f"how much rarer this {what} is than the tenant's average one"
+        features.append(Feature(fact, family, "bits", meaning, reason, _fact(fact)))
+    return features
+
+
+FEATURES: tuple[Feature, ...] = (
+    Feature("hour_bits", "temporal", "bits", "rarity of this time of day for the user",
+            "off_hours_login", _fact("hour_bits")),
+    Feature("day_bits", "temporal", "bits", "rarity of this day of the week for the user",
+            "off_hours_login", _fact("day_bits")),
+    Feature("dormancy", "temporal", "log2 weeks", "time since the user's last event",
+            "dormant_account", _log("gap_s", 7 * 86400.0)),
+    Feature("rate", "temporal", "log2 ratio", "events of the last hour against the usual rate",
+            "unusual_rate", _rate),
+    Feature("travel_speed", "geographic", "log2 (1 + km/h / 200)",
+            "least speed since the last good place", "impossible_travel", _travel_speed,
+            log2(1 + FLIGHT_KMH * 1.25 / 200)),
+    Feature("travel_distance", "geographic", "log2 (1 + km / 100)",
+            "distance from the last good place", "impossible_travel",
+            lambda facts: np.log2(1.0 + _travel_km(facts) / 100.0)),
+    Feature("home_distance", "geographic", "log2 (1 + km / 100)",
+            "distance from the nearest of the user's usual places", "unusual_country",
+            _log("home_km", 100.0)),
+    Feature("bytes_user", "behavioural", "standard deviations",
+            "transferred bytes above the user's own log-scale mean", "large_data_transfer",
+            _fact("bytes_user_dev"), 10.0),
+    Feature("bytes_tenant", "behavioural", "standard deviations",
+            "transferred bytes above the tenant's log-scale mean", "large_data_transfer",
+            _fact("bytes_tenant_dev")),
+    *_categories(),
+    Feature("user_failures", "failure", "log2 (1 + count)",
+            "failures of the user in the last 15 minutes", "multiple_failed_logins",
+            _log("user_failures_15m"), log2(1 + 10)),
+    Feature("user_failures_day", "failure", "log2 (1 + count)",
+            "failures of the user in the last day", "multiple_failed_logins",
+            _log("user_failures_1d"), log2(1 + 30)),
+    Feature("address_failures", "failure", "log2 (1 + count per regular user)",
+            "failures from the address in the last 15 minutes", "failures_from_address",
+            _per_regular("address_failures_15m"), log2(1 + 15)),
+    Feature("address_failures_day", "failure", "log2 (1 + count per regular user)",
+            "failures from the address in the last day", "failures_from_address",
+            _per_regular("address_failures_1d"), log2(1 + 40)),
+    Feature("address_failing_users", "failure", "log2 (1 + users per regular user)",
+            "distinct users failing from the address in the last hour", "password_spraying",
+            _per_regular("address_failing_users_1h"), log2(1 + 8)),
+    Feature("success_after_failures", "failure", "log2 (1 + count)",
+            "failures of the user in the 15 minutes before this success", "brute_force_success",
+            _success_after_failures, log2(1 + 8)),
+    Feature("success_at_guesser", "failure", "log2 (1 + count per regular user)",
+            "failures from this success's address in the last day", "brute_force_success",
+            _success_at_guesser, log2(1 + 20)),
+    Feature("reported_attempts", "failure", "log2 (1 + count)",
+            "failed attempts as told by the source", "multiple_failed_logins",
+            _log("reported_attempts"), log2(1 + 10)),
+    Feature("outcome_bits", "failure", "bits", "rarity of a failure for the user",
+            "multiple_failed_logins", _fact("outcome_bits")),
+    Feature("user_new", "failure", "bits", "rarity of a user without any learned success",
+            "unknown_user", _fact("user_new_bits")),
+    Feature("mfa_denials", "access", "log2 (1 + count)",
+            "second-factor denials of the user in the last 15 minutes", "mfa_fatigue",
+            _log("mfa_denials_15m"), log2(1 + 5)),
+)  # fmt: skip
+
+NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
+NEVER_ORDINARY: NDArray[np.float32] = np.array(
+    [feature.never_ordinary for feature in FEATURES], np.float32
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """What is ordinary, per feature: the level above which a value is noted, and a scale.
+
+    Both float32 (d,), from the training events; they travel with the model bundle.
+    """
+
+    level: NDArray[np.float32]
+    scale: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, x: NDArray[np.float32]) -> Levels:
+        """Levels of ordinary events (n, d): the 98th percentile, and half the way there."""
+        if not len(x):
+            return cls(np.ones(x.shape[1], np.float32), np.ones(x.shape[1], np.float32))
+        high = np.quantile(x, 0.98, axis=0).astype(np.float32)
+        return cls(high + np.float32(0.05), np.maximum(high / 2, np.float32(1.0)))
+
+    def excess(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """How far each value lies beyond its level, in scales; >= 0, (n, d)."""
+        excess: NDArray[np.float32] = np.maximum(np.float32(0), (x - self.level) / self.scale)
+        return excess
+
+    def notable(self, x: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Rows with any value beyond its level: those whose evidence is worth keeping, (n,)."""
+        return np.asarray((x > self.level).any(axis=1))
+
+
+def extract(events: Sequence[AuthEvent], facts: Facts) -> FeatureBatch:
+    """Features of n events from their facts: float32 (n, len(FEATURES)), finite, in [0, CAP]."""
+    values = np.empty((len(events), len(FEATURES)), np.float32)
+    for index, feature in enumerate(FEATURES):
+        values[:, index] = feature.compute(facts.values)
+    np.clip(values, 0.0, CAP, out=values)
+    return FeatureBatch(tuple(event.event_id for event in events), NAMES, values)
