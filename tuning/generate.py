@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tuning.synthetic.anomalies import Scene
-from tuning.synthetic.attacks import incidents, stretches
+from tuning.synthetic.attacks import attacks, stretches
 from tuning.synthetic.draft import Draft
 from tuning.synthetic.scenario import SCENARIOS, Scenario, UnknownScenario, scenario_named
 from tuning.synthetic.timeline import Timeline
@@ -92,7 +92,7 @@ def _drafts(
     tell(len(drafts))
     scene = Scene(rng, world.users, Timeline(drafts), world.period)
     for stretch in stretches(plan, scene, drafts, anomalous):
-        drafts = drafts + incidents(scene, stretch, tell)
+        drafts = drafts + attacks(plan, scene, stretch, tell)
     while len(drafts) < events and ordinary.spare:
         drafts += ordinary.spare.pop()
     return drafts[:events]

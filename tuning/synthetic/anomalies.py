@@ -201,7 +201,7 @@ def _burst(
 ) -> tuple[list[Draft], float]:
     """Four to nine failed attempts within a few minutes; some sources count them."""
     resource = aim or ("sso-portal" if rng.random() < 0.5 else usual_resource(rng, setting.user))
-    told = rng.random() < 0.4
+    told = rng.random() < 0.5
     pace_s = rng.uniform(3, 60)
     events = []
     for number in range(rng.randrange(4, 10)):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tuning.synthetic.anomalies import BASE_TYPES, CATEGORIES, Scene, incident
+from tuning.synthetic.campaigns import CAMPAIGNS
 from tuning.synthetic.draft import Draft
 from tuning.synthetic.people import DAY_S
 from tuning.synthetic.scenario import Scenario
@@ -14,6 +15,10 @@ from tuning.synthetic.scenario import Scenario
 # singles are somewhat more common than pairs
 SINGLE_WEIGHT, PAIR_WEIGHT = 8.5, 5.75
 MAX_MISSES = 25
+# of an enterprise set's anomalous events: loose incidents beside the campaigns
+INCIDENT_SHARE = 0.25
+# wide campaigns aim at this share of the anomalous events each, within bounds
+WIDE_SHARE, MIN_WIDE, MAX_WIDE = 0.14, 8, 60
 
 Progress = Callable[[int], None]
 
@@ -25,6 +30,7 @@ class Stretch:
     since: float
     until: float
     events: int
+    quiet: bool = False
 
 
 def stretches(
@@ -36,7 +42,7 @@ def stretches(
     turn = start + scenario.quiet_share * (end - start)
     calm = sum(draft.at < turn for draft in drafts)
     early = min(events, int(scenario.quiet_anomalies * calm))
-    parts = [Stretch(start, turn, early), Stretch(turn, end, events - early)]
+    parts = [Stretch(start, turn, early, quiet=True), Stretch(turn, end, events - early)]
     return [part for part in parts if part.events]
 
 
@@ -46,6 +52,30 @@ def incidents(scene: Scene, stretch: Stretch, progress: Progress) -> list[Draft]
     for category, quota in _quotas(scene.rng, stretch.events):
         out += _of_category(scene, category, stretch, quota)
         progress(quota)
+    return out
+
+
+def attacks(scenario: Scenario, scene: Scene, stretch: Stretch, progress: Progress) -> list[Draft]:
+    """The labelled events of one stretch; campaigns only outside the quiet part."""
+    if scenario.attacks == "incidents" or stretch.quiet:
+        return incidents(scene, stretch, progress)
+    loose = round(INCIDENT_SHARE * stretch.events)
+    out = incidents(scene, replace(stretch, events=loose), progress)
+    return out + _campaigns(scene, replace(stretch, events=stretch.events - loose), progress)
+
+
+def _campaigns(scene: Scene, stretch: Stretch, progress: Progress) -> list[Draft]:
+    """Campaigns of each type in turn; the last one is cut when it does not fit."""
+    size = max(MIN_WIDE, min(MAX_WIDE, round(WIDE_SHARE * stretch.events / (1 - INCIDENT_SHARE))))
+    out: list[Draft] = []
+    number = 0
+    while len(out) < stretch.events:
+        campaign = CAMPAIGNS[number % len(CAMPAIGNS)]
+        number += 1
+        drafts = campaign(scene, stretch.since, stretch.until, size)
+        drafts = drafts[: stretch.events - len(out)]
+        out += [replace(draft, campaign=f"{draft.label}-{number:03d}") for draft in drafts]
+        progress(len(drafts))
     return out
 
 

@@ -135,8 +135,8 @@ def login(user: User, base: Fields, at: float, outcome: str, resource: str) -> D
 def _sign_in(rng: random.Random, user: User, base: Fields, at: float) -> tuple[Session, float]:
     """Typing errors, the login, now and then the second factor as an event of its own."""
     resource = "sso-portal" if rng.random() < 0.5 else usual_resource(rng, user)
-    typos = rng.choices((0, 1, 2, 3), (0.84, 0.1, 0.04, 0.02))[0]
-    told = rng.random() < 0.4
+    typos = rng.choices((0, 1, 2, 3), (0.86, 0.09, 0.035, 0.015))[0]
+    told = rng.random() < 0.5
     events = []
     for number in range(typos + 1):
         draft = login(user, base, at, "failure" if number < typos else "success", resource)
@@ -160,7 +160,7 @@ def _activity(rng: random.Random, user: User, base: Fields, at: float, *, month_
     if rng.random() < (0.5 if month_end else 0.27):
         size = usual_bytes(rng, user, boost=1.0 if month_end else 0.0)
         return transfer(user, base, at, usual_resource(rng, user), size)
-    outcome = "failure" if rng.random() < 0.05 else "success"
+    outcome = "failure" if rng.random() < 0.03 else "success"
     return access(rng, user, base, at, _visited(rng, user), outcome)
 
 
