@@ -12,7 +12,7 @@ import numpy as np
 
 from preprocessing.baseline import Categories, Decaying, Place, Places, Rhythm, Scale
 from preprocessing.event import AuthEvent
-from preprocessing.geo import distance_km
+from preprocessing.geo import FASTEST_KMH, distance_km, speed_kmh
 from preprocessing.history import (
     CATEGORIES,
     DAY_S,
@@ -241,18 +241,21 @@ class EmbeddedHistory:
         if latitude is None or longitude is None:
             rows.extend((0.0, 0.0, 0.0))
             return
+        away_km = base.places.distance_km(latitude, longitude)
+        # Coming back to a usual place is not travel worth an alert: leaving it was.
         if (
             place is None
             or is_late
             or event.outcome == "failure"
             or event.auth_kind == "token"
             or self._is_egress(address)
+            or (base.places.known and away_km == 0.0)
         ):
-            rows.extend((0.0, 0.0))
+            rows.extend((0.0, 0.0, away_km))
         else:
             rows.append(distance_km(place.latitude, place.longitude, latitude, longitude))
             rows.append(abs(at_s - place.at_s))
-        rows.append(base.places.distance_km(latitude, longitude))
+            rows.append(away_km)
 
     def _look_values(self, event: AuthEvent, base: Baseline, rows: list[float]) -> None:
         """Rarity of every category for the user, and of some for the tenant, in bits."""
@@ -302,12 +305,14 @@ class EmbeddedHistory:
     def _record_place(
         self, event: AuthEvent, user: User, address: Address | None, at_s: float
     ) -> None:
-        """Remember where the user really was: not an office exit, not a background refresh."""
+        """Remember where the user really was: not an office exit, not a background refresh, and
+        not where nobody could be yet: the impostor must not become the user's last place."""
         latitude, longitude = event.latitude, event.longitude
         if latitude is None or longitude is None:
             return
-        stale = user.place is not None and at_s < user.place.at_s
-        if stale or event.auth_kind == "token" or self._is_egress(address):
+        if event.auth_kind == "token" or self._is_egress(address):
+            return
+        if user.place is not None and not _reachable(user.place, latitude, longitude, at_s):
             return
         user.place = Place(
             latitude,
@@ -400,6 +405,16 @@ class EmbeddedHistory:
                 key=lambda a: state.addresses[a].newest_s,
             ):
                 del state.addresses[ip]
+
+
+def _reachable(place: Place, latitude: float, longitude: float, at_s: float) -> bool:
+    """Whether somebody at ``place`` can be at these degrees by ``at_s`` in an ordinary flight."""
+    if at_s < place.at_s:
+        return False
+    if latitude == place.latitude and longitude == place.longitude:
+        return True
+    away = distance_km(place.latitude, place.longitude, latitude, longitude)
+    return speed_kmh(away, at_s - place.at_s) <= FASTEST_KMH
 
 
 def _look_bytes(event: AuthEvent, base: Baseline, tenant: Baseline, rows: list[float]) -> None:

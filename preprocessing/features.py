@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing.event import AuthEvent
+from preprocessing.geo import FASTEST_KMH, GEO_ACCURACY_KM, LEAST_TRAVEL_H
 from preprocessing.history import FACTS, Facts
 
 #: Changes whenever a feature is added, removed or computed differently.
@@ -24,10 +25,8 @@ SCHEMA = "features-1"
 #: No feature exceeds this: a cap keeps one absurd value from silencing the others.
 CAP = 25.0
 
-#: Fastest ordinary travel, km/h; between Elastic's 800 and Panther's 900.
-FLIGHT_KMH = 800.0
-#: Shortest distance that counts as travel for the "never ordinary" level, km (Elastic).
-TRAVEL_KM = 500.0
+#: One unit of travel speed: an express train, km/h.
+SPEED_UNIT_KMH = 200.0
 
 Column = NDArray[np.float64]
 _AT = {name: index for index, name in enumerate(FACTS)}
@@ -72,13 +71,13 @@ def _log(name: str, unit: float = 1.0) -> Callable[[Column], Column]:
 
 
 def _travel_km(facts: Column) -> Column:
-    return np.maximum(0.0, facts[:, _AT["travel_km"]] - 100.0)
+    return np.maximum(0.0, facts[:, _AT["travel_km"]] - GEO_ACCURACY_KM)
 
 
 def _travel_speed(facts: Column) -> Column:
-    """log2(1 + km/h / 200) of the least speed, geolocation error (100 km) and 3 min conceded."""
-    hours = np.maximum(facts[:, _AT["travel_s"]] / 3600.0, 0.05)
-    return np.log2(1.0 + _travel_km(facts) / hours / (FLIGHT_KMH / 4))
+    """log2(1 + km/h / 200) of the least speed that explains the distance."""
+    hours = np.maximum(facts[:, _AT["travel_s"]] / 3600.0, LEAST_TRAVEL_H)
+    return np.log2(1.0 + _travel_km(facts) / hours / SPEED_UNIT_KMH)
 
 
 def _rate(facts: Column) -> Column:
@@ -86,10 +85,19 @@ def _rate(facts: Column) -> Column:
     return np.maximum(0.0, now - facts[:, _AT["usual_events_1h"]])
 
 
-def _per_regular(name: str) -> Callable[[Column], Column]:
+def _failed(name: str) -> Callable[[Column], Column]:
+    """log2(1 + count) for a failure; a success in their wake has features of its own."""
+    index, success = _AT[name], _AT["success"]
+    return lambda facts: np.log2(1.0 + facts[:, index]) * (1.0 - facts[:, success])
+
+
+def _failed_per_regular(name: str) -> Callable[[Column], Column]:
     """log2(1 + count / people who share the address): an office's typos are many people's."""
-    index, regulars = _AT[name], _AT["address_regulars"]
-    return lambda facts: np.log2(1.0 + facts[:, index] / np.maximum(1.0, facts[:, regulars]))
+    index, regulars, success = _AT[name], _AT["address_regulars"], _AT["success"]
+    return lambda facts: (
+        np.log2(1.0 + facts[:, index] / np.maximum(1.0, facts[:, regulars]))
+        * (1.0 - facts[:, success])
+    )
 
 
 def _success_after_failures(facts: Column) -> Column:
@@ -98,8 +106,8 @@ def _success_after_failures(facts: Column) -> Column:
 
 def _success_at_guesser(facts: Column) -> Column:
     regulars = np.maximum(1.0, facts[:, _AT["address_regulars"]])
-    failures = facts[:, _AT["address_failures_1d"]] / regulars
-    return np.log2(1.0 + failures) * facts[:, _AT["success"]]
+    others = facts[:, _AT["address_failures_1d"]] - facts[:, _AT["user_failures_1d"]]
+    return np.log2(1.0 + np.maximum(0.0, others) / regulars) * facts[:, _AT["success"]]
 
 
 def _categories() -> list[Feature]:
@@ -138,7 +146,7 @@ FEATURES: tuple[Feature, ...] = (
             "unusual_rate", _rate),
     Feature("travel_speed", "geographic", "log2 (1 + km/h / 200)",
             "least speed since the last good place", "impossible_travel", _travel_speed,
-            log2(1 + FLIGHT_KMH * 1.25 / 200)),
+            log2(1 + FASTEST_KMH / SPEED_UNIT_KMH)),
     Feature("travel_distance", "geographic", "log2 (1 + km / 100)",
             "distance from the last good place", "impossible_travel",
             lambda facts: np.log2(1.0 + _travel_km(facts) / 100.0)),
@@ -153,25 +161,25 @@ FEATURES: tuple[Feature, ...] = (
             _fact("bytes_tenant_dev")),
     *_categories(),
     Feature("user_failures", "failure", "log2 (1 + count)",
-            "failures of the user in the last 15 minutes", "multiple_failed_logins",
-            _log("user_failures_15m"), log2(1 + 10)),
+            "at a failure: the user's other failures in 15 minutes", "multiple_failed_logins",
+            _failed("user_failures_15m"), log2(1 + 10)),
     Feature("user_failures_day", "failure", "log2 (1 + count)",
-            "failures of the user in the last day", "multiple_failed_logins",
-            _log("user_failures_1d"), log2(1 + 30)),
+            "at a failure: the user's other failures in a day", "multiple_failed_logins",
+            _failed("user_failures_1d"), log2(1 + 30)),
     Feature("address_failures", "failure", "log2 (1 + count per regular user)",
-            "failures from the address in the last 15 minutes", "failures_from_address",
-            _per_regular("address_failures_15m"), log2(1 + 15)),
+            "at a failure: others from its address in 15 minutes", "failures_from_address",
+            _failed_per_regular("address_failures_15m"), log2(1 + 15)),
     Feature("address_failures_day", "failure", "log2 (1 + count per regular user)",
-            "failures from the address in the last day", "failures_from_address",
-            _per_regular("address_failures_1d"), log2(1 + 40)),
+            "at a failure: others from its address in a day", "failures_from_address",
+            _failed_per_regular("address_failures_1d"), log2(1 + 40)),
     Feature("address_failing_users", "failure", "log2 (1 + users per regular user)",
-            "distinct users failing from the address in the last hour", "password_spraying",
-            _per_regular("address_failing_users_1h"), log2(1 + 8)),
+            "at a failure: users failing from its address in 1 h", "password_spraying",
+            _failed_per_regular("address_failing_users_1h"), log2(1 + 8)),
     Feature("success_after_failures", "failure", "log2 (1 + count)",
-            "failures of the user in the 15 minutes before this success", "brute_force_success",
+            "at a success: the user's failures in 15 minutes", "brute_force_success",
             _success_after_failures, log2(1 + 8)),
     Feature("success_at_guesser", "failure", "log2 (1 + count per regular user)",
-            "failures from this success's address in the last day", "brute_force_success",
+            "at a success: others' failures from its address in a day", "brute_force_success",
             _success_at_guesser, log2(1 + 20)),
     Feature("reported_attempts", "failure", "log2 (1 + count)",
             "failed attempts as told by the source", "multiple_failed_logins",

@@ -14,6 +14,10 @@ GEO_ACCURACY_KM = 100.0
 #: A shorter interval says more about clocks than about travel; 3 minutes, in hours.
 LEAST_TRAVEL_H = 0.05
 
+#: Faster than any airliner over ground: peers alert between 250 (Curity) and 900 (Panther) km/h;
+#: Elastic 800, Okta 805. A quarter above 800 allows for jet streams.
+FASTEST_KMH = 1000.0
+
 
 def distance_km(lat1: float, lon1: float, lat2: float, lon2: float) -> float:
     """Great-circle distance between two points in degrees (haversine formula; Sinnott 1984).
