@@ -255,7 +255,8 @@ def _check(event: AuthEvent, now_s: float, maybe_nul: bool) -> None:
     if maybe_nul:
         for name in TEXT_FIELDS:
             if "\x00" in (getattr(event, name) or ""):
-                raise InvalidEvent(name, "contains a NUL character; remove it")
+                of = None if name == "event_id" else known
+                raise InvalidEvent(name, "contains a NUL character; remove it", of)
 
 
 def _malformed(error: Exception) -> str:
