@@ -1,7 +1,8 @@
 """Detectors: numbers in, one raw score per event out. No thresholds, no calibration, no Ray.
 
-A detector is added with one file and one line in `DETECTORS`. The values are strings, so that a process imports only
-the detector it fits: serving runs `models.onnx_scorer` and needs none of these modules.
+A detector is added with one file and one line in `DETECTORS`. The values are strings, so that a
+process imports only the detector it fits: serving runs `models.onnx_scorer` and needs none of
+these modules.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ DETECTORS: dict[str, str] = {
 
 
 def resolve(name: str) -> type[Detector]:
-    """The class behind a key of `DETECTORS`, imported on demand; raises `UnknownDetector` for any other name."""
+    """The class behind a key of `DETECTORS`, imported on demand; raises `UnknownDetector`."""
     try:
         module, _, attribute = DETECTORS[name].partition(":")
     except KeyError:

@@ -1,4 +1,4 @@
-"""What every detector promises: `Detector`, its `Scores`, its search `Range`, and the errors it may raise."""
+"""What every detector promises: `Detector`, `Scores`, the search `Range`, and the errors."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 Features = NDArray[np.float32]
-"""(n_events, n_features), every value finite, in bits: 0 is ordinary, one unit is a meaningful step."""
+"""(n_events, n_features), every value finite, in bits: 0 is ordinary, one unit is a meaningful
+step."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
     """Raw scores of one detector for one batch of events.
 
-    `values` has shape (n_events,). Higher is more anomalous; the scale is the detector's own, so scores of two
-    detectors are comparable only after calibration (`ensemble`). `version` is the model version that made them.
+    `values` has shape (n_events,). Higher is more anomalous; the scale is the detector's own, so
+    scores of two detectors are comparable only after calibration (`ensemble`). `version` is the
+    model version that made them.
     """
 
     detector: str
@@ -65,8 +67,8 @@ class Range:
 class Detector(Protocol):
     """Learns what is ordinary from unlabelled events and scores how far an event is from it.
 
-    Parameters are keyword-only `__init__` arguments with defaults, `seed` among them; a bad one raises
-    `InvalidParameter`. A detector knows no threshold and does not calibrate.
+    Parameters are keyword-only `__init__` arguments with defaults, `seed` among them; a bad one
+    raises `InvalidParameter`. A detector knows no threshold and does not calibrate.
     """
 
     name: ClassVar[str]
@@ -75,26 +77,29 @@ class Detector(Protocol):
     """Parameters worth tuning, by `__init__` keyword."""
 
     def fit(self, x: Features) -> Self:
-        """Learn from ordinary events, shape (n_events, n_features), and return self; `x` is left as it was.
+        """Learn from ordinary events, shape (n_events, n_features), and return self; `x` is left
+        as it was.
 
-        Called once per instance. One row is enough to get an answer, though not a good one. The same rows, order
-        and seed give the same detector. Raises `NoEvents`, `WrongShape` or `NotFinite`.
+        Called once per instance. One row is enough to get an answer, though not a good one. The
+        same rows, order and seed give the same detector. Raises `NoEvents`, `WrongShape` or
+        `NotFinite`.
         """
         ...
 
     def score(self, x: Features) -> NDArray[np.float64]:
         """Scores of shape (n_events,), higher is more anomalous, never NaN.
 
-        Pure and thread-safe; an event's score does not depend on the others in the batch. Raises `NotFitted`, and
-        `WrongShape` or `NotFinite` for events it cannot have learnt from.
+        Pure and thread-safe; an event's score does not depend on the others in the batch. Raises
+        `NotFitted`, and `WrongShape` or `NotFinite` for events it cannot have learnt from.
         """
         ...
 
     def export(self, path: Path) -> None:
-        """Write one ONNX file: input `features` float32 (n, n_features), output `score` float32 (n,).
+        """Write one ONNX file: input `features` float32 (n, n_features), output `score` float32
+        (n,).
 
-        Raises `NotFitted`, or `ParityError` when the file does not give the scores of `score`; nothing is then
-        written.
+        Raises `NotFitted`, or `ParityError` when the file does not give the scores of `score`;
+        nothing is then written.
         """
         ...
 
@@ -152,7 +157,9 @@ class NotFinite(ModelError):
     """A feature is NaN or infinite; the first such place is named."""
 
     def __init__(self, row: int, column: int) -> None:
-        super().__init__(f"feature in row {row}, column {column} is not finite; expected NaN-free bits")
+        super().__init__(
+            f"feature in row {row}, column {column} is not finite; expected NaN-free bits"
+        )
         self.row = row
         self.column = column
 

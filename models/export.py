@@ -1,4 +1,4 @@
-"""ONNX files written node by node, and the check that such a file gives the scores of its detector."""
+"""ONNX files written node by node, and the check that a file gives its detector's scores."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ OPSETS = (("", 17), ("ai.onnx.ml", 3))
 """Old enough for every onnxruntime since 1.12, new enough for every operator used here."""
 IR_VERSION = 8
 PARITY = 1e-4
-"""Largest difference allowed between ONNX and detector, as a share of the score's spread (docs: model bundle)."""
+"""Largest difference allowed between ONNX and detector, as a share of the score's spread (docs:
+model bundle)."""
 
 
 class ParityError(ModelError):
@@ -25,7 +26,7 @@ class ParityError(ModelError):
 
     def __init__(self, detector: str, worst: float, allowed: float) -> None:
         super().__init__(
-            f"{detector}: ONNX and fitted detector differ by {worst:.3g}, expected at most {allowed:.3g}"
+            f"{detector}: ONNX and detector differ by {worst:.3g}, expected at most {allowed:.3g}"
         )
         self.detector = detector
         self.worst = worst
@@ -33,7 +34,7 @@ class ParityError(ModelError):
 
 
 class Graph:
-    """An ONNX graph under construction. Every method returns the name of a tensor to use as a later input."""
+    """An ONNX graph under construction; a method returns the name of the tensor it made."""
 
     def __init__(self, n_features: int) -> None:
         self.n_features = n_features
@@ -46,13 +47,15 @@ class Graph:
         return name
 
     def add(self, operator: str, *inputs: str, outputs: int = 1, **attributes: Any) -> str:
-        """Append one node; with more than one output the first is returned, the others are left unused."""
+        """Append one node; with more than one output the first is returned, the others are left
+        unused."""
         names = [f"{operator}_{len(self._nodes)}_{i}" for i in range(outputs)]
         self._nodes.append(helper.make_node(operator, inputs, names, **attributes))
         return names[0]
 
     def model(self, score: str, *, tile: int) -> bytes:
-        """The finished file: `score`, of shape (n,) or (n, 1), becomes the output; `tile` its preferred batch."""
+        """The finished file: `score`, of shape (n,) or (n, 1), becomes the output; `tile` its
+        preferred batch."""
         flat = self.add("Reshape", score, self.constant(np.array([-1]), np.int64))
         nodes = [*self._nodes, helper.make_node("Identity", [flat], [OUTPUT])]
         graph = helper.make_graph(
@@ -75,10 +78,12 @@ class Graph:
 def check_parity(
     detector: str, detector_scores: NDArray[np.float64], onnx_scores: NDArray[np.float64]
 ) -> None:
-    """Raise `ParityError` unless both agree to `PARITY` of the spread (max - min) of `detector_scores`.
+    """Raise `ParityError` unless both agree to `PARITY` of the spread (max - min) of
+    `detector_scores`.
 
-    Both have shape (n,), for the same rows. A NaN on either side is a difference. Scores that are all equal have no
-    spread; the allowed difference is then a share of their size, so that float32 rounding does not count.
+    Both have shape (n,), for the same rows. A NaN on either side is a difference. Scores that are
+    all equal have no spread; the allowed difference is then a share of their size, so that
+    float32 rounding does not count.
     """
     spread = float(np.ptp(detector_scores)) or float(np.abs(detector_scores).max()) or 1.0
     worst = float(np.abs(detector_scores - onnx_scores).max())
@@ -90,7 +95,8 @@ def check_parity(
 def write_checked(
     path: Path, content: bytes, *, detector: str, sample: Features, scores: NDArray[np.float64]
 ) -> None:
-    """Write the ONNX bytes to `path` after checking them against `scores`, the detector's own for `sample`."""
+    """Write the ONNX bytes to `path` after checking them against `scores`, the detector's own for
+    `sample`."""
     scorer = OnnxScorer(content, name=detector, version="export")
     check_parity(detector, scores, scorer.score(sample).values)
     path.write_bytes(content)

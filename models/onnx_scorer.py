@@ -15,7 +15,8 @@ INPUT = "features"
 OUTPUT = "score"
 TILE_KEY = "ztad.tile"
 DEFAULT_TILE = 256
-"""Rows per run for a file that does not say; between 256 and 1,024 the dense graphs are equally fast."""
+"""Rows per run for a file that does not say; between 256 and 1,024 the dense graphs are equally
+fast."""
 _ERRORS_ONLY = 3
 
 
@@ -23,7 +24,9 @@ class NotADetector(ModelError):
     """The bytes are not an ONNX detector of ours."""
 
     def __init__(self, name: str, reason: str) -> None:
-        super().__init__(f"{name}: {reason}; expected an ONNX file written by a detector's export()")
+        super().__init__(
+            f"{name}: {reason}; expected an ONNX file written by a detector's export()"
+        )
         self.name = name
         self.reason = reason
 
@@ -31,12 +34,13 @@ class NotADetector(ModelError):
 class OnnxScorer:
     """Scores events with an exported detector.
 
-    One intra-op thread: a replica owns its share of a core, and replicas are what scales. Rows are scored in tiles,
-    because a tree ensemble is twice as fast on 32 rows as on 1,000 (the trees stay in cache), while a kernel matrix
-    or a dense layer likes more. The file carries the tile measured for it; `tile` overrides that.
+    One intra-op thread: a replica owns its share of a core, and replicas are what scales. Rows
+    are scored in tiles, because a tree ensemble is twice as fast on 32 rows as on 1,000 (the
+    trees stay in cache), while a kernel matrix or a dense layer likes more. The file carries the
+    tile measured for it; `tile` overrides that.
 
-    `score` is pure and thread-safe: an onnxruntime session may run in several threads at once, and nothing else is
-    kept between calls.
+    `score` is pure and thread-safe: an onnxruntime session may run in several threads at once,
+    and nothing else is kept between calls.
     """
 
     def __init__(
@@ -49,7 +53,8 @@ class OnnxScorer:
         self.tile = tile or _tile(self._session)
 
     def score(self, x: NDArray[Any]) -> Scores:
-        """Scores for features of shape (n, n_features), n may be 0; raises `WrongShape` or `NotFinite`."""
+        """Scores for features of shape (n, n_features), n may be 0; raises `WrongShape` or
+        `NotFinite`."""
         rows = checked(x, self.n_features)
         values = np.empty(len(rows), dtype=np.float64)
         for start in range(0, len(rows), self.tile):

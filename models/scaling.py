@@ -1,4 +1,4 @@
-"""Features brought to one scale, the same way in numpy and inside every ONNX graph."""
+"""Features on one scale, and how far they leave it: in numpy and in every ONNX graph."""
 
 from __future__ import annotations
 
@@ -16,26 +16,28 @@ if TYPE_CHECKING:
 SCALE_FLOOR = 0.25
 """Smallest scale of a feature, in bits. A quarter of a meaningful step is still noise."""
 _FARTHEST = 2000.0
-"""Scaled values are cut here, at 500 bits for a feature that never varied: no feature goes there, and no float32
-input can overflow."""
+"""Scaled values are cut here, at 500 bits for a feature that never varied: no feature goes there,
+and no float32 input can overflow."""
 _NORMAL_QUARTILES = 1.349
 """Interquartile range of the standard normal distribution."""
 _NORMAL_95 = 1.645
 """Its 95 % quantile."""
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
-    """Robust centre and scale per feature, then a map that keeps small steps and shortens long ones.
+    """Robust centre and scale, then a map that keeps small steps and shortens long ones.
 
-        z = (x - centre) / scale        y = sign(z) * (sqrt(1 + 2 |z|) - 1)
+    z = (x - centre) / scale,  y = sign(z) * (sqrt(1 + 2 |z|) - 1)
 
-    `centre` is the median. `scale` is the larger of the quartile and the 95 % estimates of a normal's standard
-    deviation, so that a feature which is 0 for most events and 3 for a few does not make those few extreme; it is
-    never below `SCALE_FLOOR`, so a feature that was constant in training still counts when it moves. y is z near 0
-    and grows like its square root far out: an excursion of 15 bits outranks one of 5 without drowning every other
-    feature. Only correctly rounded float32 operations are used (subtract, multiply, square root): numpy and
-    onnxruntime give the same bits, which a tree that compares with a threshold needs.
+    `centre` is the median. `scale` is the larger of the quartile and the 95 % estimates of a
+    normal's standard deviation, so that a feature which is 0 for most events and 3 for a few does
+    not make those few extreme; it is never below `SCALE_FLOOR`, so a feature that was constant in
+    training still counts when it moves. y is z near 0 and grows like its square root far out: an
+    excursion of 15 bits outranks one of 5 without drowning every other feature. Only correctly
+    rounded float32 operations are used (subtract, multiply, square root): numpy and onnxruntime
+    give the same bits, which a tree that compares with a threshold needs.
 
     >>> scaling = Scaling.fit(np.zeros((10, 1), dtype=np.float32))
     >>> scaling.apply(np.array([[0.0], [1.0], [10.0]], dtype=np.float32)).round(2).tolist()
@@ -51,9 +53,10 @@ class Scaling:
         rows = checked(x)
         if len(rows) == 0:
             raise NoEvents
-        q05, q25, q50, q75, q95 = np.quantile(rows.astype(np.float64), (0.05, 0.25, 0.5, 0.75, 0.95), axis=0)
+        levels = (0.05, 0.25, 0.5, 0.75, 0.95)
+        q05, q25, q50, q75, q95 = np.quantile(rows.astype(np.float64), levels, axis=0)
         tail = np.maximum(q95 - q50, q50 - q05) / _NORMAL_95
-        scale = np.maximum.reduce([(q75 - q25) / _NORMAL_QUARTILES, tail, np.full_like(tail, SCALE_FLOOR)])
+        scale = np.maximum((q75 - q25) / _NORMAL_QUARTILES, tail).clip(SCALE_FLOOR, _LARGEST / 4)
         return cls(q50.astype(np.float32), scale.astype(np.float32))
 
     def apply(self, x: Features) -> Features:
@@ -61,7 +64,8 @@ class Scaling:
         low, high, inverse = self._bounds()
         z = (np.minimum(np.maximum(x, low), high) - self.centre) * inverse
         root = np.sqrt(np.abs(z) * np.float32(2) + np.float32(1)) - np.float32(1)
-        return np.sign(z) * root
+        scaled: Features = np.sign(z) * root
+        return scaled
 
     def add_to(self, graph: Graph, features: str) -> str:
         """The nodes of `apply`, operation by operation."""
@@ -75,7 +79,42 @@ class Scaling:
 
     def _bounds(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         reach = self.scale.astype(np.float64) * _FARTHEST
-        largest = np.finfo(np.float32).max
-        low = np.clip(self.centre - reach, -largest, largest).astype(np.float32)
-        high = np.clip(self.centre + reach, -largest, largest).astype(np.float32)
+        low = np.maximum(self.centre - reach, -_LARGEST).astype(np.float32)
+        high = np.minimum(self.centre + reach, _LARGEST).astype(np.float32)
         return low, high, np.float32(1) / self.scale
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far an event leaves the training range, summed over its scaled features.
+
+    Detectors go flat where they have seen nothing: a tree beyond its outermost cut, an
+    autoencoder that happens to copy. A feature that was constant in training (failed logins, most
+    days) is such a place, and the one where attacks go. Each detector adds its reach, weighted,
+    to its score: inside the range the detector's own score is untouched, outside it strictly
+    grows.
+    """
+
+    low: Features
+    high: Features
+
+    @classmethod
+    def fit(cls, y: Features) -> Self:
+        """The range of scaled training features (n, d), n at least 1."""
+        return cls(y.min(axis=0), y.max(axis=0))
+
+    def of(self, y: Features) -> NDArray[np.float64]:
+        """Distances (n,), 0 or more, for scaled features (n, d)."""
+        outside: NDArray[np.float64] = np.abs(y - np.clip(y, self.low, self.high)).sum(
+            axis=1, dtype=np.float64
+        )
+        return outside
+
+    def add_to(self, graph: Graph, y: str, score: str, *, weight: float) -> str:
+        """The nodes of `score + weight * of(y)`, for a score of shape (n, 1)."""
+        near = graph.add(
+            "Min", graph.add("Max", y, graph.constant(self.low)), graph.constant(self.high)
+        )
+        outside = graph.add("Abs", graph.add("Sub", y, near))
+        weights = graph.constant(np.full((len(self.low), 1), weight))
+        return graph.add("Add", score, graph.add("MatMul", outside, weights))
