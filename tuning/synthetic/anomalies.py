@@ -13,6 +13,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from preprocessing.geo import GEO_ACCURACY_KM, distance_km
 from tuning.synthetic.behaviour import (
     Period,
     access,
@@ -28,13 +29,12 @@ from tuning.synthetic.geography import (
     CITIES,
     City,
     Place,
-    distance_km,
     fixed_networks,
     mobile_network,
     place_in,
 )
 from tuning.synthetic.organisation import DEPARTMENTS
-from tuning.synthetic.people import DAY_S, HOUR_S, User
+from tuning.synthetic.people import HOUR_S, User
 from tuning.synthetic.timeline import Timeline
 
 TRAVEL = "impossible_travel"
@@ -89,9 +89,7 @@ def incident(scene: Scene, category: str, since: float, until: float) -> list[Dr
         setting = _setting(scene, kinds, since, until)
         if setting is not None:
             keep = frozenset().union(*(_ESSENTIAL[kind] for kind in kinds))
-            return [
-                replace(draft, label=category, keep=keep) for draft in _events(scene.rng, setting)
-            ]
+            return [replace(draft, label=category, keep=keep) for draft in _events(scene, setting)]
     return []
 
 
@@ -156,7 +154,7 @@ def _far_place(scene: Scene, user: User, at: float) -> Place | None:
     if last is None:
         return None
     gap_h = (at - last.at) / HOUR_S
-    reach_km = max(MIN_TRAVEL_KM, MIN_SPEED_KMH * gap_h)
+    reach_km = max(MIN_TRAVEL_KM, GEO_ACCURACY_KM + MIN_SPEED_KMH * gap_h)
     for _ in range(12):
         city = rng.choice(scene.users).home if rng.random() < 0.85 else rng.choice(CITIES)
         from_last = distance_km(*last.position, city.latitude, city.longitude)
@@ -177,10 +175,11 @@ def _intruder_device(rng: random.Random, user: User, day: int) -> Device:
     return make_device(rng, PHONES if rng.random() < 0.25 else LAPTOPS)
 
 
-def _events(rng: random.Random, setting: _Setting) -> list[Draft]:
+def _events(scene: Scene, setting: _Setting) -> list[Draft]:
     """Failed attempts, sign-in, then what the intruder came for, as the kinds demand."""
+    rng = scene.rng
     kinds = setting.kinds
-    aim = foreign_resource(rng, setting.user) if UNUSUAL in kinds else None
+    aim = foreign_resource(scene, setting.user) if UNUSUAL in kinds else None
     events: list[Draft] = []
     at = setting.at
     if FAILURES in kinds:
@@ -190,7 +189,7 @@ def _events(rng: random.Random, setting: _Setting) -> list[Draft]:
     if kinds & {TRAVEL, OFF_HOURS, FAILURES} and not (alone and rng.random() < 0.65):
         events.append(_entry(rng, setting, at, aim))
     if goal:
-        events += _loot(rng, setting, at, aim)
+        events += _loot(scene, setting, at, aim)
     elif FAILURES not in kinds:
         events += _look_around(rng, setting, at)
     return events
@@ -232,8 +231,9 @@ def _look_around(rng: random.Random, setting: _Setting, at: float) -> list[Draft
     return events
 
 
-def _loot(rng: random.Random, setting: _Setting, at: float, aim: str | None) -> list[Draft]:
+def _loot(scene: Scene, setting: _Setting, at: float, aim: str | None) -> list[Draft]:
     """One to three steps that are the abnormality itself."""
+    rng = scene.rng
     events = []
     for _ in range(rng.randrange(1, 4)):
         at += rng.lognormvariate(4.6, 0.8)
@@ -242,7 +242,7 @@ def _loot(rng: random.Random, setting: _Setting, at: float, aim: str | None) -> 
             size = unusual_bytes(rng, setting.user)
             events.append(transfer(setting.user, setting.base, at, resource, size))
         else:
-            resource = aim or foreign_resource(rng, setting.user)
+            resource = aim or foreign_resource(scene, setting.user)
             events.append(_visit(rng, setting, at, resource))
     return events
 
@@ -260,13 +260,13 @@ def unusual_bytes(rng: random.Random, user: User) -> int:
     return int(math.exp(user.log_bytes + user.log_bytes_sd * min(9.0, deviations)))
 
 
-def foreign_resource(rng: random.Random, user: User) -> str:
-    """A resource of another department: ordinary for its people, never used by this user."""
+def foreign_resource(scene: Scene, user: User) -> str:
+    """What a colleague of another department uses every day and this user never."""
+    rng = scene.rng
+    for _ in range(20):
+        colleague = rng.choice(scene.users)
+        if colleague.department != user.department:
+            theirs = set(DEPARTMENTS[colleague.department])
+            return rng.choice([name for name in colleague.resources if name in theirs])
     others = [name for name in DEPARTMENTS if name != user.department]
     return rng.choice(DEPARTMENTS[rng.choice(others)])
-
-
-def day_window(period: Period, first_share: float, last_share: float) -> tuple[float, float]:
-    """Start and end in seconds since 1970 of a share of the period."""
-    length = period.days * DAY_S
-    return period.start + first_share * length, period.start + last_share * length

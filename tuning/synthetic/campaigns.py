@@ -169,10 +169,10 @@ def account_takeover(scene: Scene, since: float, until: float, size: int) -> lis
     out = _foothold(scene, user, base, at)
     for _ in range(rng.randrange(3, 7)):
         at += rng.lognormvariate(9.2, 0.8)
-        out.append(access(rng, user, base, at, foreign_resource(rng, user), "success"))
+        out.append(access(rng, user, base, at, foreign_resource(scene, user), "success"))
     for _ in range(rng.randrange(2, 4)):
         at = _next_night(rng, user, at)
-        out += _night_visit(rng, user, base, at)
+        out += _night_visit(scene, user, base, at)
     return _labelled(out, "account_takeover")
 
 
@@ -183,12 +183,13 @@ def _next_night(rng: random.Random, user: User, at: float) -> float:
     return later + ((hour - user.local_hour(later)) % 24) * HOUR_S
 
 
-def _night_visit(rng: random.Random, user: User, base: Fields, at: float) -> list[Draft]:
+def _night_visit(scene: Scene, user: User, base: Fields, at: float) -> list[Draft]:
+    rng = scene.rng
     session = {**base, "session_id": f"{rng.getrandbits(64):016x}"}
     out = [login(user, session, at, "success", "sso-portal")]
     for _ in range(rng.randrange(1, 3)):
         at += rng.lognormvariate(5.5, 0.7)
-        resource = foreign_resource(rng, user)
+        resource = foreign_resource(scene, user)
         out.append(transfer(user, session, at, resource, unusual_bytes(rng, user)))
     return out
 

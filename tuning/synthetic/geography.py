@@ -1,12 +1,10 @@
-"""Cities, access networks and distances of the synthetic world."""
+"""Cities and access networks of the synthetic world."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 from typing import Literal
-
-EARTH_RADIUS_KM = 6371.0088  # IUGG mean radius
 
 NetworkKind = Literal["fixed", "mobile"]
 
@@ -178,15 +176,6 @@ def place_in(city: City, network: Network, host: int) -> Place:
         latitude=round(city.latitude + (block % 17 - 8) * 0.008, 4),
         longitude=round(city.longitude + (block // 17 % 17 - 8) * 0.01, 4),
     )
-
-
-def distance_km(lat1: float, lon1: float, lat2: float, lon2: float) -> float:
-    """Great-circle distance in km (haversine); arguments in degrees."""
-    phi1, phi2 = math.radians(lat1), math.radians(lat2)
-    half_lat = (phi2 - phi1) / 2
-    half_lon = math.radians(lon2 - lon1) / 2
-    chord = math.sin(half_lat) ** 2 + math.cos(phi1) * math.cos(phi2) * math.sin(half_lon) ** 2
-    return 2 * EARTH_RADIUS_KM * math.asin(min(1.0, math.sqrt(chord)))
 
 
 def displaced(city: City, bearing_deg: float, km: float) -> tuple[float, float]:

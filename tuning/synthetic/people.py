@@ -7,6 +7,7 @@ import random
 from dataclasses import dataclass
 from typing import Literal
 
+from preprocessing.geo import distance_km
 from tuning.synthetic.devices import LAPTOPS, PHONES, Device, make_device
 from tuning.synthetic.geography import (
     CITIES,
@@ -14,7 +15,6 @@ from tuning.synthetic.geography import (
     Network,
     Place,
     displaced,
-    distance_km,
     fixed_networks,
     mobile_network,
     place_in,
