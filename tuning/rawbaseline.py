@@ -2,7 +2,7 @@
 
 It is the yardstick of fairness for synthetic sets: when raw columns alone tell the anomalies,
 a set proves nothing about a detector that knows each user's past. Every detector is fitted on
-the set it scores, as in the report. Cost: about ten seconds for 50,000 events.
+the set it scores, as in the report. Cost: about six seconds for 50,000 events.
 """
 
 from __future__ import annotations
@@ -23,18 +23,10 @@ from sklearn.svm import OneClassSVM
 Row = Mapping[str, str | int | float | bool]
 Matrix = NDArray[np.float64]
 
-CODED = (
-    "action",
-    "auth_kind",
-    "auth_method",
-    "outcome",
-    "country",
-    "city",
-    "device_id",
-    "resource",
-    "user_agent",
-)
-NUMERIC = ("latitude", "longitude", "asn", "bytes_transferred", "failed_attempts", "mfa")
+# the columns the report describes; with action, kind, browser, city and ASN besides, the row
+# is some 0.04 lower
+CODED = ("outcome", "auth_method", "country", "device_id", "resource")
+NUMERIC = ("latitude", "longitude", "bytes_transferred", "failed_attempts")
 
 # the report fits on everything; a sample keeps the quadratic and the iterative ones in bounds
 SVM_SAMPLE, NETWORK_SAMPLE = 3_000, 12_000
@@ -42,7 +34,7 @@ EXPECTED_SHARE = 0.4
 
 
 def raw_columns(events: Sequence[Row]) -> Matrix:
-    """Hour and weekday (UTC), coded and numeric columns, standardised: (n_events, 17)."""
+    """Hour and weekday (UTC), coded and numeric columns, standardised: (n_events, 11)."""
     moments = [datetime.fromisoformat(str(e["timestamp"])).astimezone(UTC) for e in events]
     columns = [
         np.array([moment.hour for moment in moments], dtype=np.float64),

@@ -23,5 +23,5 @@ def test_scores_are_one_finite_number_per_event() -> None:
 
 def test_columns_are_standardised() -> None:
     x = raw_columns(generate("seedlike", events=300, seed=1).events)
-    assert x.shape == (300, 17)
-    assert x.mean(axis=0) == pytest.approx(np.zeros(17), abs=1e-9)
+    assert x.shape == (300, 11)
+    assert x.mean(axis=0) == pytest.approx(np.zeros(11), abs=1e-9)
