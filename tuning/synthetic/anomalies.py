@@ -19,6 +19,7 @@ from tuning.synthetic.behaviour import (
     access,
     context,
     login,
+    suitable_resources,
     transfer,
     usual_bytes,
     usual_resource,
@@ -261,12 +262,13 @@ def unusual_bytes(rng: random.Random, user: User) -> int:
 
 
 def foreign_resource(scene: Scene, user: User) -> str:
-    """What a colleague of another department uses every day and this user never."""
+    """What some colleague uses every day and this user never does."""
     rng = scene.rng
+    own = {*user.resources, *suitable_resources(user)}
     for _ in range(20):
         colleague = rng.choice(scene.users)
-        if colleague.department != user.department:
-            theirs = set(DEPARTMENTS[colleague.department])
-            return rng.choice([name for name in colleague.resources if name in theirs])
+        theirs = [name for name in colleague.resources if name not in own]
+        if colleague.department != user.department and theirs:
+            return rng.choice(theirs)
     others = [name for name in DEPARTMENTS if name != user.department]
     return rng.choice(DEPARTMENTS[rng.choice(others)])

@@ -14,6 +14,8 @@ from tuning.synthetic.people import DAY_S, HOUR_S, User
 
 Session = list[Draft]
 
+OPEN_PROJECTS = 12  # of the projects, those the whole company may look into
+
 
 @dataclass(frozen=True, slots=True)
 class Period:
@@ -190,7 +192,12 @@ def _visited(rng: random.Random, user: User) -> str:
     """Mostly a usual resource; now and then the first visit to one that suits the user."""
     if rng.random() > 0.03:
         return usual_resource(rng, user)
-    return rng.choice(COMPANY_WIDE + DEPARTMENTS[user.department] + PROJECTS[:12])
+    return rng.choice(suitable_resources(user))
+
+
+def suitable_resources(user: User) -> tuple[str, ...]:
+    """What the user may visit for the first time without anybody wondering."""
+    return COMPANY_WIDE + DEPARTMENTS[user.department] + PROJECTS[:OPEN_PROJECTS]
 
 
 def usual_bytes(rng: random.Random, user: User, *, boost: float = 0.0) -> int:
