@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,11 @@ OPSETS = (("", 17), ("ai.onnx.ml", 3))
 """Old enough for every onnxruntime since 1.12, new enough for every operator used here."""
 IR_VERSION = 8
 PARITY = 1e-4
-"""Largest difference allowed between ONNX and detector, as a share of the score's spread (docs:
-model bundle)."""
+"""Largest difference allowed between ONNX and detector, as a share of the score's spread."""
+ROUNDING = 1e-5
+"""What float32 may cost in any case, as a share of a score's size (of order 1 for every detector):
+some hundred roundings of 6e-8 each."""
+_STREWN_BITS = 3.0
 
 
 class ParityError(ModelError):
@@ -78,25 +82,34 @@ class Graph:
 def check_parity(
     detector: str, detector_scores: NDArray[np.float64], onnx_scores: NDArray[np.float64]
 ) -> None:
-    """Raise `ParityError` unless both agree to `PARITY` of the spread (max - min) of
-    `detector_scores`.
+    """Raise `ParityError` unless both agree to `PARITY` of the spread of `detector_scores`.
 
-    Both have shape (n,), for the same rows. A NaN on either side is a difference. Scores that are
-    all equal have no spread; the allowed difference is then a share of their size, so that
-    float32 rounding does not count.
+    The spread is max - min. Both arrays have shape (n,), for the same rows. A NaN on either side is
+    a difference. Where scores hardly vary (few or equal training rows), `ROUNDING` of their size is
+    allowed.
     """
-    spread = float(np.ptp(detector_scores)) or float(np.abs(detector_scores).max()) or 1.0
+    size = max(1.0, float(np.abs(detector_scores).max()))
+    allowed = max(PARITY * float(np.ptp(detector_scores)), ROUNDING * size)
     worst = float(np.abs(detector_scores - onnx_scores).max())
-    allowed = PARITY * spread
     if not worst <= allowed:
         raise ParityError(detector, worst, allowed)
 
 
 def write_checked(
-    path: Path, content: bytes, *, detector: str, sample: Features, scores: NDArray[np.float64]
+    path: Path,
+    content: bytes,
+    *,
+    detector: str,
+    sample: Features,
+    score: Callable[[Features], NDArray[np.float64]],
 ) -> None:
-    """Write the ONNX bytes to `path` after checking them against `scores`, the detector's own for
-    `sample`."""
+    """Write ONNX bytes to `path` after checking them against `score`, the detector's own function.
+
+    Checked twice: on `sample` (n, d), training rows, and on the same rows strewn far around, which
+    visit the parts of a tree that no training row does.
+    """
     scorer = OnnxScorer(content, name=detector, version="export")
-    check_parity(detector, scores, scorer.score(sample).values)
+    strewn = np.random.default_rng(0).normal(sample, _STREWN_BITS).astype(np.float32)
+    for rows in (sample, strewn):
+        check_parity(detector, score(rows), scorer.score(rows).values)
     path.write_bytes(content)

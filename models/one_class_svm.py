@@ -103,9 +103,9 @@ class OneClassSVM:
 
     def export(self, path: Path) -> None:
         fitted = self._learnt()
-        scores = fitted.score(fitted.sample)
         content = fitted.onnx(tile=self.tile)
-        write_checked(path, content, detector=self.name, sample=fitted.sample, scores=scores)
+        sample = fitted.sample
+        write_checked(path, content, detector=self.name, sample=sample, score=fitted.score)
 
     def _learnt(self) -> _Fitted:
         if self._fitted is None:
