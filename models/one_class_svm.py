@@ -71,7 +71,7 @@ class OneClassSVM:
         "nu": Range(low=0.01, high=0.5, log=True),
         "width": Range(low=0.3, high=30.0, log=True),
     }
-    tile: ClassVar[int] = 256
+    tile: ClassVar[int] = 512
 
     def __init__(
         self, *, nu: float = 0.1, width: float = 3.0, max_rows: int = 3000, seed: int = 0
