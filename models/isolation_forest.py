@@ -36,8 +36,8 @@ class IsolationForest:
     ordinary training data and large in attacks. A forest cannot cut a constant column, so noise
     fills every column up to unit variance before the trees are grown (about 0.4 bits for a
     constant one; on synthetic logins average precision rose from 0.45 to 0.8; maximum, top-3 sum
-    and sum as extra columns did no better without the noise, and harmed with it). And a forest cannot tell distances
-    apart beyond its outermost cut, which `reach` does.
+    and sum as extra columns did no better without the noise, and harmed with it). And a forest
+    cannot tell distances apart beyond its outermost cut, which `reach` does.
 
     When it fails: anomalies that are dense (many equal attacks in training look ordinary), and
     unusual combinations of individually usual values. Cost: fitting grows with `n_trees *
