@@ -8,16 +8,17 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from models.bundle import Bundle
 from numpy.typing import NDArray
 
 from ensemble.decision import Ensemble, EnsembleSpec, Origin, decode_spec
 from ensemble.verdict import Verdict
+from models.bundle import Bundle
+from models.manifest import BundleError, Schema
 from models.onnx_scorer import OnnxScorer
 from preprocessing.embedded import EmbeddedHistory
 from preprocessing.event import AuthEvent
-from preprocessing.features import SCHEMA
-from preprocessing.history import UserHistory
+from preprocessing.features import NAMES, SCHEMA
+from preprocessing.history import HistoryError, UserHistory
 from preprocessing.prepare import prepare
 
 ENSEMBLE_FILE = "ensemble.json"
@@ -28,20 +29,34 @@ BACKGROUND_FILE = "background.f32"
 MOST_FIRST_VERDICTS = 1_000_000
 
 
+def feature_schema() -> Schema:
+    """The features this build computes."""
+    return Schema(SCHEMA, NAMES)
+
+
 def load_bundle(path: Path) -> Bundle:
     """A verified bundle of this build's feature schema; raises ``models.bundle.BundleError``."""
-    return Bundle.load(path, schema=SCHEMA)
+    return Bundle.load(path, schema=feature_schema())
 
 
 def ensemble_of(bundle: Bundle) -> EnsembleSpec:
-    """The bundle's calibration tables and threshold."""
-    return decode_spec(bundle.read(ENSEMBLE_FILE))
+    """The bundle's calibration tables and threshold; raises ``BundleError``."""
+    try:
+        return decode_spec(bundle.read(ENSEMBLE_FILE))
+    except msgspec.DecodeError as error:
+        raise BundleError(str(bundle.path), f"{ENSEMBLE_FILE}: {error}; train anew") from None
 
 
 def history_of(bundle: Bundle) -> EmbeddedHistory:
-    """An embedded history as of the bundle's last training event; training ids are not seen."""
+    """An embedded history as of the bundle's last training event; training ids are not seen.
+
+    Raises ``BundleError``.
+    """
     history = EmbeddedHistory()
-    history.restore(bundle.read(HISTORY_FILE))
+    try:
+        history.restore(bundle.read(HISTORY_FILE))
+    except HistoryError as error:
+        raise BundleError(str(bundle.path), f"{HISTORY_FILE}: {error}") from None
     return history
 
 

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 LINES = 4  # plain lines between start and end, so one for each quarter
+LINE_S = 10.0  # seconds between plain lines where the total is unknown
 
 
 class Advance(Protocol):
@@ -22,7 +30,7 @@ class Advance(Protocol):
 
 
 class _Bar:
-    def __init__(self, bar: Progress, description: str, total: int) -> None:
+    def __init__(self, bar: Progress, description: str, total: int | None) -> None:
         self._bar = bar
         self._task = bar.add_task(description, total=total)
 
@@ -71,3 +79,57 @@ def progress(description: str, total: int, *, stream: TextIO | None = None) -> I
     lines.say(f"{total:,} to do")
     yield lines
     lines.say(f"{lines.done:,} done in {time.monotonic() - started:.1f} s")
+
+
+@contextmanager
+def counting(description: str, *, stream: TextIO | None = None) -> Iterator[Advance]:
+    """Show how much is done of a stream that does not tell its length.
+
+    On a terminal a moving bar; elsewhere a line every ten seconds and one at the end.
+    """
+    out = stream if stream is not None else sys.stderr
+    if out.isatty():
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:,.0f}"),
+        )
+        with Progress(*columns, TimeElapsedColumn(), console=Console(file=out)) as bar:
+            yield _Bar(bar, description, None)
+        return
+    lines = _TimedLines(out, description, 0)
+    started = time.monotonic()
+    yield lines
+    lines.say(f"{lines.done:,} done in {time.monotonic() - started:.1f} s")
+
+
+class _TimedLines(_Lines):
+    _last = 0.0
+
+    def advance(self, n: int = 1) -> None:
+        self._done += n
+        now = time.monotonic()
+        self._last = self._last or now
+        if now - self._last >= LINE_S:
+            self._last = now
+            self.say(f"{self._done:,} so far")
+
+
+@contextmanager
+def stages(
+    description: str, total: int, *, stream: TextIO | None = None
+) -> Iterator[Callable[[str], None]]:
+    """Show which of ``total`` named stages runs: a bar on a terminal, else a line for each."""
+    out = stream if stream is not None else sys.stderr
+    if not out.isatty():
+        yield lambda name: print(f"{description}: {name}", file=out, flush=True)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(file=out)) as bar:
+        task = bar.add_task(description, total=total + 1)
+
+        def enter(name: str) -> None:
+            bar.update(task, advance=1, description=f"{description}: {name}")
+
+        yield enter
+        bar.update(task, completed=total + 1)

@@ -80,6 +80,8 @@ class Trained:
     background: Features
     score_quantiles: list[float]
     """Calibrated score of the training events at evenly spaced quantiles, all events included."""
+    detector_quantiles: dict[str, list[float]]
+    """The same for each detector alone."""
     set_aside: float
     """Share of the events that were kept out as not ordinary."""
 
@@ -152,12 +154,17 @@ def _fit(
         level=levels.level.tolist(),
         scale=levels.scale.tolist(),
     )
-    quantiles = np.quantile(calibration(combined), np.linspace(0.0, 1.0, SCORE_POINTS))
+    quantiles = {name: _quantiles(calibrations[name](values)) for name, values in raw.items()}
     rng = np.random.default_rng(settings.seed)
     background = rows[rng.permutation(len(rows))[:BACKGROUND_ROWS]]
     kept_out = 1.0 - float(judged.mean())
     snapshot = history.snapshot(seen=False)
-    return Trained(detectors, spec, snapshot, background, quantiles.tolist(), kept_out)
+    overall = _quantiles(calibration(combined))
+    return Trained(detectors, spec, snapshot, background, overall, quantiles, kept_out)
+
+
+def _quantiles(scores: Values) -> list[float]:
+    return [float(q) for q in np.quantile(scores, np.linspace(0.0, 1.0, SCORE_POINTS))]
 
 
 def _run(
