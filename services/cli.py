@@ -16,6 +16,7 @@ COMMANDS: dict[str, str] = {
     "generate": "services.commands.generate",
     "train": "services.commands.train",
     "score": "services.commands.score",
+    "evaluate": "services.commands.evaluate",
 }
 
 BAD_INPUT = 2
