@@ -8,7 +8,7 @@ hundred events rather than all time.
 
 from __future__ import annotations
 
-from math import exp, log2, sqrt
+from math import exp, inf, log2, sqrt
 
 import msgspec
 
@@ -20,6 +20,11 @@ DAYS = 7
 #: Pseudo-events of what the tenant shows, mixed into every user's rates: a user with fewer events
 #: than this is judged mostly by the tenant, later by their own.
 PRIOR_EVENTS = 4.0
+
+#: Spread below which amounts are "the same", in log2: a factor of 1.4.
+LEAST_SPREAD = 0.5
+#: Amounts seen before extremes are pulled in.
+WINSOR_EVENTS = 8.0
 
 #: Two places nearer than this are one place of a user, km.
 SAME_PLACE_KM = 50.0
@@ -56,34 +61,36 @@ class Categories(msgspec.Struct, array_like=True, gc=False):
     weight: float = 0.0
     firsts: float = 0.0
 
-    def bits(self, value: str, first_rate: float) -> float:
+    def bits(self, value: str, prior_firsts: float) -> float:
         """How much rarer ``value`` is than this owner's average value, in bits >= 0.
 
         A known value is compared with the mean count per value. A new one costs
         ``-log2 P(new)``, where P(new) is the Good-Turing share of first sightings (Good 1953)
-        with PRIOR_EVENTS pseudo-events at ``first_rate``, the same rate over the whole tenant.
+        with PRIOR_EVENTS pseudo-events, of which ``prior_firsts`` brought a new value.
+        To an owner of whom nothing is known everything is new, and nothing surprising.
         """
-        count = self.counts.get(value)
+        counts = self.counts
+        count = counts.get(value)
         if count is None:
-            firsts = self.firsts + PRIOR_EVENTS * first_rate
-            return log2((self.weight + PRIOR_EVENTS) / firsts)
-        mean = self.weight / len(self.counts)
+            if not counts:
+                return 0.0
+            return log2((self.weight + PRIOR_EVENTS) / (self.firsts + prior_firsts))
+        mean = self.weight / len(counts)
         return log2(mean / count) if count < mean else 0.0
 
     def learn(self, value: str, limit: float, most_values: int) -> bool:
         """Count one sighting; True if it was the first."""
-        first = value not in self.counts
-        self.counts[value] = self.counts.get(value, 0.0) + 1.0
+        counts = self.counts
+        count = counts.get(value)
         self.weight += 1.0
-        if first:
+        if count is None:
+            counts[value] = 1.0
             self.firsts += 1.0
-        if self.weight > limit or len(self.counts) > most_values:
+        else:
+            counts[value] = count + 1.0
+        if self.weight > limit or len(counts) > most_values:
             self._halve(most_values)
-        return first
-
-    def first_rate(self) -> float:
-        """Share of events that brought a value never seen before, in (0, 1]."""
-        return (self.firsts + 1.0) / (self.weight + 2.0)
+        return count is None
 
     def top(self) -> tuple[str, float] | None:
         """The most frequent value and its count, or None while nothing was learned."""
@@ -102,8 +109,23 @@ class Categories(msgspec.Struct, array_like=True, gc=False):
         self.firsts /= 2
 
 
+class Firsts(msgspec.Struct, array_like=True, gc=False):
+    """How often an event brings its user a value of one field never seen before."""
+
+    events: float = 0.0
+    firsts: float = 0.0
+
+    def rate(self) -> float:
+        """Share of events that brought a new value, in (0, 1]."""
+        return (self.firsts + 1.0) / (self.events + 2.0)
+
+
 class Scale(msgspec.Struct, array_like=True, gc=False):
-    """Running mean and spread of a log-scaled amount (Welford 1962)."""
+    """Running mean and spread of a log2-scaled amount (Welford 1962).
+
+    Winsorised: what lies more than three spreads from the mean moves them as if it lay at three, so
+    that one extreme amount that slipped through does not become the new normal.
+    """
 
     weight: float = 0.0
     mean: float = 0.0
@@ -113,19 +135,22 @@ class Scale(msgspec.Struct, array_like=True, gc=False):
         if self.weight >= limit:
             self.weight /= 2
             self.squares /= 2
+        if self.weight >= WINSOR_EVENTS:
+            reach = 3 * max(sqrt(self.squares / self.weight), LEAST_SPREAD)
+            value = min(max(value, self.mean - reach), self.mean + reach)
         self.weight += 1.0
         delta = value - self.mean
         self.mean += delta / self.weight
         self.squares += delta * (value - self.mean)
 
-    def deviations(self, value: float, prior: Scale, least_spread: float) -> float:
+    def deviations(self, value: float, prior: Scale) -> float:
         """Standard deviations of ``value`` above the mean, >= 0, shrunk towards ``prior``."""
         total = self.weight + PRIOR_EVENTS
         prior_mean = prior.mean if prior.weight else value
         prior_variance = prior.squares / prior.weight if prior.weight else 0.0
         mean = (self.mean * self.weight + prior_mean * PRIOR_EVENTS) / total
         variance = (self.squares + prior_variance * PRIOR_EVENTS) / total
-        return max(0.0, value - mean) / max(sqrt(variance), least_spread)
+        return max(0.0, value - mean) / max(sqrt(variance), LEAST_SPREAD)
 
 
 class Rhythm(msgspec.Struct, array_like=True, gc=False):
@@ -135,35 +160,32 @@ class Rhythm(msgspec.Struct, array_like=True, gc=False):
     hours: list[float] = msgspec.field(default_factory=lambda: [0.0] * HOURS)
     days: list[float] = msgspec.field(default_factory=lambda: [0.0] * DAYS)
 
-    def learn(self, at_s: float, limit: float) -> None:
+    def learn(self, hour: float, day: int, limit: float) -> None:
+        """Count one event at ``hour`` in [0, 24) on ``day``; see :func:`clock`."""
         if self.weight >= limit:
             self.weight /= 2
             self.hours = [count / 2 for count in self.hours]
             self.days = [count / 2 for count in self.days]
         self.weight += 1.0
-        hour, day = clock(at_s)
+        self.days[day] += 1.0
         left = int(hour)
         right_share = hour - left
         # A triangle of three hours' half width: 9:05 and 9:55 belong to the same habit.
-        for offset, share in ((-1, 1 - right_share), (0, 2 - right_share), (1, 1 + right_share)):
-            self.hours[(left + offset) % HOURS] += share / 4
-        self.hours[(left + 2) % HOURS] += right_share / 4
-        self.days[day] += 1.0
+        hours = self.hours
+        hours[left - 1] += (1 - right_share) / 4
+        hours[left] += (2 - right_share) / 4
+        hours[(left + 1) % HOURS] += (1 + right_share) / 4
+        hours[(left + 2) % HOURS] += right_share / 4
 
-    def hour_bits(self, at_s: float, prior: Rhythm) -> float:
-        """How much rarer this time of day is for this owner than chance, in bits >= 0."""
-        hour, _ = clock(at_s)
-        mine = _at_hour(self.hours, hour)
+    def bits(self, hour: float, day: int, prior: Rhythm) -> tuple[float, float]:
+        """How much rarer this time of day, and this day of the week, is for this owner than
+        chance, in bits >= 0."""
+        total = self.weight + PRIOR_EVENTS
         prior_share = (_at_hour(prior.hours, hour) + 1.0 / HOURS) / (prior.weight + 1.0)
-        share = (mine + PRIOR_EVENTS * prior_share) / (self.weight + PRIOR_EVENTS)
-        return max(0.0, -log2(share * HOURS))
-
-    def day_bits(self, at_s: float, prior: Rhythm) -> float:
-        """How much rarer this day of the week is for this owner than chance, in bits >= 0."""
-        _, day = clock(at_s)
+        share = (_at_hour(self.hours, hour) + PRIOR_EVENTS * prior_share) / total
         prior_share = (prior.days[day] + 1.0 / DAYS) / (prior.weight + 1.0)
-        share = (self.days[day] + PRIOR_EVENTS * prior_share) / (self.weight + PRIOR_EVENTS)
-        return max(0.0, -log2(share * DAYS))
+        day_share = (self.days[day] + PRIOR_EVENTS * prior_share) / total
+        return max(0.0, -log2(share * HOURS)), max(0.0, -log2(day_share * DAYS))
 
 
 class Place(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -185,11 +207,12 @@ class Places(msgspec.Struct, array_like=True, gc=False):
 
     def distance_km(self, latitude: float, longitude: float) -> float:
         """Distance to the nearest usual place beyond geolocation error, km; 0 if none is known."""
-        nearest = min(
-            (distance_km(latitude, longitude, lat, lon) for lat, lon, _ in self.known),
-            default=0.0,
-        )
-        return beyond_accuracy_km(nearest)
+        nearest = inf
+        for lat, lon, _ in self.known:
+            if lat == latitude and lon == longitude:
+                return 0.0
+            nearest = min(nearest, distance_km(latitude, longitude, lat, lon))
+        return beyond_accuracy_km(nearest) if self.known else 0.0
 
     def learn(self, latitude: float, longitude: float, most: int) -> None:
         for index, (lat, lon, weight) in enumerate(self.known):

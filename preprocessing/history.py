@@ -55,7 +55,11 @@ class HistorySettings:
     tenant_values: int = 20_000
     user_places: int = 8
     most_users: int = 1_000_000
+    """Users of whom something was learned; beyond it the longest silent is forgotten."""
     most_addresses: int = 500_000
+    """Addresses somebody regularly works from."""
+    most_strangers: int = 250_000
+    """User names, and addresses, of which nothing was learned: they displace only each other."""
     most_pending: int = 100_000
     """Observed events kept for ``learn``; the oldest are given up unlearned."""
     most_seen: int = 1_000_000

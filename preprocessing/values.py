@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
+from typing import get_args
 
-from preprocessing.event import AuthEvent
+from preprocessing.event import Action, AuthEvent, AuthKind
 
 Values = tuple[str | None, ...]
 
@@ -18,6 +19,9 @@ _SYSTEMS = (
     ("Android", "Android"), ("iPhone", "iOS"), ("iPad", "iOS"), ("Windows", "Windows"),
     ("Mac OS X", "macOS"), ("Macintosh", "macOS"), ("CrOS", "ChromeOS"), ("Linux", "Linux"),
 )  # fmt: skip
+_KINDS = {
+    kind: {action: f"{kind} {action}" for action in get_args(Action)} for kind in get_args(AuthKind)
+}
 _PRODUCT = re.compile(r"[^\s/(;]+")
 
 
@@ -26,15 +30,20 @@ def values_of(event: AuthEvent) -> Values:
     country, ip, agent, mfa = event.country, event.source_ip, event.user_agent, event.mfa
     return (
         country.upper() if country else None,
-        f"AS{event.asn}" if event.asn else (network(ip) if ip else None),
+        _autonomous_system(event.asn) if event.asn else (network(ip) if ip else None),
         event.device_id or None,
         event.resource or None,
         ip or None,
         agent_family(agent) if agent else None,
         event.auth_method,
-        f"{event.auth_kind} {event.action}",
+        _KINDS[event.auth_kind][event.action],
         None if mfa is None else ("with MFA" if mfa else "without MFA"),
     )
+
+
+@lru_cache(maxsize=1 << 16)
+def _autonomous_system(asn: int) -> str:
+    return f"AS{asn}"
 
 
 @lru_cache(maxsize=1 << 16)

@@ -1,0 +1,73 @@
+"""Activity of users and addresses, recorded the moment an event is observed."""
+
+from __future__ import annotations
+
+from math import log2
+
+from preprocessing.baseline import Place
+from preprocessing.geo import FASTEST_KMH, distance_km, speed_kmh
+from preprocessing.history import DAY_S, HOUR_S, SHORT_S, HistorySettings
+from preprocessing.lookup import is_egress
+from preprocessing.state import Address, AddressFailures, Sighting, User, UserFailures
+
+#: Most of an address's failing users remembered by name; beyond it a user may count twice.
+MOST_FAILED = 256
+
+
+def record(seen: Sighting, user: User, address: Address | None, settings: HistorySettings) -> None:
+    """Counters and last place of the event's user and address; notes the user's rate."""
+    at_s = seen.at_s
+    events = user.events
+    seen.rate = log2(1.0 + events.read(at_s, HOUR_S))
+    events.add(1.0, at_s, HOUR_S)
+    user.newest_s = max(user.newest_s, at_s)
+    if seen.event.outcome == "failure":
+        _record_failure(seen, user, address)
+    elif seen.event.auth_kind != "token" and not is_egress(address, settings):
+        _record_place(seen, user)
+
+
+def _record_failure(seen: Sighting, user: User, address: Address | None) -> None:
+    at_s, user_id = seen.at_s, seen.event.user_id
+    mine = user.failures
+    if mine is None:
+        mine = user.failures = UserFailures()
+    mine.recent.add(1.0, at_s, SHORT_S)
+    mine.day.add(1.0, at_s, DAY_S)
+    if seen.event.action == "mfa":
+        mine.denials.add(1.0, at_s, SHORT_S)
+    if address is None:
+        return
+    theirs = address.failures
+    if theirs is None:
+        theirs = address.failures = AddressFailures()
+    theirs.recent.add(1.0, at_s, SHORT_S)
+    theirs.day.add(1.0, at_s, DAY_S)
+    if at_s - theirs.last_s.get(user_id, -HOUR_S) >= HOUR_S:
+        theirs.users.add(1.0, at_s, HOUR_S)
+        theirs.last_s[user_id] = at_s
+        if len(theirs.last_s) > MOST_FAILED:
+            del theirs.last_s[next(iter(theirs.last_s))]
+
+
+def _record_place(seen: Sighting, user: User) -> None:
+    """Remember where the user really was: not an office exit, not a background refresh, and not
+    where nobody could be yet: the impostor must not become the user's last place."""
+    event, at_s = seen.event, seen.at_s
+    latitude, longitude = event.latitude, event.longitude
+    if latitude is None or longitude is None:
+        return
+    if user.place is None or _reachable(user.place, latitude, longitude, at_s):
+        user.place = Place(
+            latitude, longitude, at_s, event.city, event.country, event.source_ip, event.device_id
+        )
+
+
+def _reachable(place: Place, latitude: float, longitude: float, at_s: float) -> bool:
+    """Whether somebody at ``place`` can be at these degrees by ``at_s`` in an ordinary flight."""
+    if at_s < place.at_s:
+        return False
+    if latitude == place.latitude and longitude == place.longitude:
+        return True
+    away = distance_km(place.latitude, place.longitude, latitude, longitude)
+    return speed_kmh(away, at_s - place.at_s) <= FASTEST_KMH

@@ -1,0 +1,81 @@
+"""How an ordinary event becomes part of what is usual."""
+
+from __future__ import annotations
+
+from math import log2
+
+from preprocessing.history import TENANT_CATEGORIES, HistorySettings
+from preprocessing.state import Baseline, Sighting, State, Tenant
+
+_TENANT_FIELDS = len(TENANT_CATEGORIES)
+
+
+def learn(seen: Sighting, state: State, settings: HistorySettings) -> None:
+    """Add one event to its user's and the tenant's baseline; failures teach only their rate."""
+    event = seen.event
+    user_id, tenant = event.user_id, state.tenant
+    failed = event.outcome == "failure"
+    tenant.baseline.events += 1.0
+    tenant.baseline.failures += failed
+    user = state.users.get(user_id)
+    if user is None:
+        return
+    base = user.baseline
+    if base is None:
+        if failed:
+            return
+        base = user.baseline = Baseline(first_s=seen.at_s)
+        state.users.promote(user_id, user)
+        tenant.users += 1.0
+    base.events += 1.0
+    base.failures += failed
+    if failed:
+        return
+    _learn_amounts(seen, base, settings.user_limit)
+    _learn_amounts(seen, tenant.baseline, settings.tenant_limit)
+    _learn_values(seen, base, tenant, settings)
+    if event.latitude is not None and event.longitude is not None:
+        base.places.learn(event.latitude, event.longitude, settings.user_places)
+    if event.source_ip is not None:
+        _learn_regular(user_id, event.source_ip, state, settings.egress_users)
+
+
+def _learn_amounts(seen: Sighting, base: Baseline, limit: float) -> None:
+    event = seen.event
+    base.rate.learn(seen.rate, limit)
+    if event.auth_kind != "token":
+        base.rhythm.learn(seen.hour, seen.day, limit)
+    if event.bytes_transferred is not None:
+        scale = base.transfer if event.action == "transfer" else base.other_bytes
+        scale.learn(log2(1.0 + event.bytes_transferred), limit)
+
+
+def _learn_values(
+    seen: Sighting, base: Baseline, tenant: Tenant, settings: HistorySettings
+) -> None:
+    limit, most = settings.user_limit, settings.user_values
+    for value, field, firsts in zip(seen.values, base.fields, tenant.firsts, strict=True):
+        if value is None:
+            continue
+        known = field.weight > 0.0
+        first = field.learn(value, limit, most)
+        if known:  # the very first value of a field is no surprise, whoever the user
+            firsts.events += 1.0
+            firsts.firsts += first
+    limit, most = settings.tenant_limit, settings.tenant_values
+    fields = tenant.baseline.fields
+    for value, field in zip(seen.values[:_TENANT_FIELDS], fields, strict=False):
+        if value is not None:
+            field.learn(value, limit, most)
+
+
+def _learn_regular(user_id: str, source_ip: str, state: State, egress_users: int) -> None:
+    """Note that somebody works from an address, until enough people do to call it an office."""
+    address = state.addresses.get(source_ip)
+    if address is None:
+        return
+    regulars = address.regulars
+    if len(regulars) < egress_users and user_id not in regulars:
+        if not regulars:
+            state.addresses.promote(source_ip, address)
+        regulars.append(user_id)

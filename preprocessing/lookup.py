@@ -1,0 +1,189 @@
+"""What is known about one event at the moment it happens: its facts, and the evidence for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import log2
+
+from preprocessing.baseline import PRIOR_EVENTS, Categories, Place
+from preprocessing.event import AuthEvent
+from preprocessing.geo import distance_km
+from preprocessing.history import (
+    CATEGORIES,
+    DAY_S,
+    HOUR_S,
+    SHORT_S,
+    TENANT_CATEGORIES,
+    Evidence,
+    HistorySettings,
+    Usual,
+)
+from preprocessing.state import Address, Baseline, Sighting, Tenant, User
+from preprocessing.values import values_of
+
+NOTHING = Baseline()
+#: To a whole tenant, one event in four with a new value counts as the prior.
+_TENANT_FIRSTS = (PRIOR_EVENTS * 0.25,) * len(TENANT_CATEGORIES)
+_NO_FAILURES = (0.0, 0.0, 0.0)
+
+
+class Lookup:
+    """Facts of events as of one state of the baselines: good until something is learned.
+
+    What only ``learn`` can change of the tenant is worked out once, here.
+    """
+
+    def __init__(self, tenant: Tenant, settings: HistorySettings) -> None:
+        ours = tenant.baseline
+        self._ours = ours
+        self._settings = settings
+        self._late_s = settings.late_s
+        self._prior_rate = ours.rate.mean * PRIOR_EVENTS
+        self._prior_firsts = [PRIOR_EVENTS * firsts.rate() for firsts in tenant.firsts]
+        self._prior_failures = PRIOR_EVENTS * ((ours.failures + 1.0) / (ours.events + 10.0))
+        # Surprise of a user never seen to succeed: the tenant's share of newcomers.
+        self._new_user_bits = log2((ours.events + 4.0) / (tenant.users + 1.0))
+
+    def is_late(self, at_s: float, user: User) -> bool:
+        return at_s < user.newest_s - self._late_s
+
+    def facts(self, seen: Sighting, user: User, address: Address | None) -> tuple[float, ...]:
+        """One row in the order of ``history.FACTS``."""
+        event, at_s = seen.event, seen.at_s
+        base = user.baseline or NOTHING
+        background = event.auth_kind == "token"
+        failed = event.outcome == "failure"
+        failures, failures_day, denials = _user_failures(user, at_s)
+        rhythm = base.rhythm.bits(seen.hour, seen.day, self._ours.rhythm)
+        return (
+            *((0.0, 0.0) if background else rhythm),
+            max(0.0, at_s - user.newest_s) if user.newest_s else 0.0,
+            user.events.read(at_s, HOUR_S),
+            (base.rate.mean * base.rate.weight + self._prior_rate)
+            / (base.rate.weight + PRIOR_EVENTS),
+            *self._places(seen, user, base, address),
+            *self._bytes(event, base),
+            *_rarities(seen.values, base.fields, self._prior_firsts),
+            *_rarities(seen.values, self._ours.fields, _TENANT_FIRSTS),
+            failures,
+            failures_day,
+            *_address_failures(address, at_s),
+            float(len(address.regulars)) if address else 0.0,
+            denials,
+            float(event.failed_attempts or 0),
+            self._failure_bits(base) if failed else 0.0,
+            0.0 if base.events else self._new_user_bits,
+            0.0 if failed else 1.0,
+            base.events,
+        )
+
+    def _places(
+        self, seen: Sighting, user: User, base: Baseline, address: Address | None
+    ) -> tuple[float, float, float]:
+        """Travel since the last good place (successes only) and distance from usual places."""
+        event, place = seen.event, user.place
+        latitude, longitude = event.latitude, event.longitude
+        if latitude is None or longitude is None:
+            return 0.0, 0.0, 0.0
+        away_km = base.places.distance_km(latitude, longitude)
+        # Coming back to a usual place is not travel worth an alert: leaving it was.
+        if (
+            place is None
+            or self.is_late(seen.at_s, user)
+            or event.outcome == "failure"
+            or event.auth_kind == "token"
+            or is_egress(address, self._settings)
+            or (base.places.known and away_km == 0.0)
+        ):
+            return 0.0, 0.0, away_km
+        km = distance_km(place.latitude, place.longitude, latitude, longitude)
+        return km, abs(seen.at_s - place.at_s), away_km
+
+    def _bytes(self, event: AuthEvent, base: Baseline) -> tuple[float, float, float]:
+        """Transferred bytes, and their deviations from the user's and the tenant's."""
+        amount = event.bytes_transferred
+        if amount is None:
+            return 0.0, 0.0, 0.0
+        bits = log2(1.0 + amount)
+        ours = self._ours
+        if event.action == "transfer":
+            mine, ours_scale = base.transfer, ours.transfer
+        else:
+            mine, ours_scale = base.other_bytes, ours.other_bytes
+        mine_dev = mine.deviations(bits, ours_scale)
+        return float(amount), mine_dev, ours_scale.deviations(bits, ours_scale)
+
+    def _failure_bits(self, base: Baseline) -> float:
+        """Surprise of a failure, -log2 of the user's smoothed failure share."""
+        return -log2((base.failures + self._prior_failures) / (base.events + PRIOR_EVENTS))
+
+
+def is_egress(address: Address | None, settings: HistorySettings) -> bool:
+    """Whether an address is an office or VPN exit: it says nothing about where a person is."""
+    return address is not None and len(address.regulars) >= settings.egress_users
+
+
+def evidence(
+    event: AuthEvent, facts: Sequence[float], place: Place | None, baseline: Baseline | None
+) -> Evidence:
+    """What an analyst is shown of the baseline of one user."""
+    base = baseline or NOTHING
+    scale = base.transfer if event.action == "transfer" else base.other_bytes
+    hours = base.rhythm.hours
+    usual_level = base.rhythm.weight / len(hours) / 2
+    age_s = event.timestamp.timestamp() - base.first_s if base.events else 0.0
+    return Evidence(
+        event=event,
+        facts=tuple(facts),
+        place=place,
+        events=int(base.events),
+        days=max(0.0, age_s) / DAY_S,
+        usual=_usual(base, values_of(event)),
+        hours=tuple(h for h, weight in enumerate(hours) if weight > usual_level > 0),
+        usual_bytes=2.0**scale.mean - 1.0 if scale.weight else 0.0,
+    )
+
+
+def _rarities(
+    values: Iterable[str | None], fields: Iterable[Categories], prior_firsts: Iterable[float]
+) -> list[float]:
+    """Rarity of each value to the owner of ``fields``, in bits; an absent value is ordinary.
+    As many as there are priors."""
+    return [
+        0.0 if value is None else field.bits(value, firsts)
+        for firsts, value, field in zip(prior_firsts, values, fields, strict=False)
+    ]
+
+
+def _user_failures(user: User, at_s: float) -> tuple[float, float, float]:
+    """Decayed counts: failures of 15 minutes and of a day, denied second factors."""
+    failures = user.failures
+    if failures is None:
+        return _NO_FAILURES
+    return (
+        failures.recent.read(at_s, SHORT_S),
+        failures.day.read(at_s, DAY_S),
+        failures.denials.read(at_s, SHORT_S),
+    )
+
+
+def _address_failures(address: Address | None, at_s: float) -> tuple[float, float, float]:
+    """Decayed counts: failures of 15 minutes and of a day, users failing within the hour."""
+    if address is None or address.failures is None:
+        return _NO_FAILURES
+    failures = address.failures
+    return (
+        failures.recent.read(at_s, SHORT_S),
+        failures.day.read(at_s, DAY_S),
+        failures.users.read(at_s, HOUR_S),
+    )
+
+
+def _usual(baseline: Baseline, values: Sequence[str | None]) -> dict[str, Usual]:
+    usual: dict[str, Usual] = {}
+    for name, field, value in zip(CATEGORIES, baseline.fields, values, strict=True):
+        top = field.top()
+        if top is not None:
+            observed = field.counts.get(value or "", 0.0)
+            usual[name] = Usual(top[0], round(top[1]), round(field.weight), round(observed))
+    return usual

@@ -1,0 +1,232 @@
+"""What an embedded history holds, and how it becomes bytes and back.
+
+Everything is a msgspec struct without cycles: a snapshot is one encode, holds no code, and the
+garbage collector has nothing to walk.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+import msgspec
+
+from preprocessing.baseline import (
+    Categories,
+    Decaying,
+    Firsts,
+    Place,
+    Places,
+    Rhythm,
+    Scale,
+    clock,
+)
+from preprocessing.event import AuthEvent
+from preprocessing.history import CATEGORIES, HistoryError, HistorySettings
+from preprocessing.seen import SeenIds
+from preprocessing.values import Values, values_of
+
+SNAPSHOT_FORMAT = 2
+
+T = TypeVar("T")
+
+
+class Baseline(msgspec.Struct, array_like=True, gc=False):
+    """What was learned of a user or of the tenant. ``first_s`` in seconds since the epoch."""
+
+    first_s: float = 0.0
+    events: float = 0.0
+    failures: float = 0.0
+    rhythm: Rhythm = msgspec.field(default_factory=Rhythm)
+    rate: Scale = msgspec.field(default_factory=Scale)
+    transfer: Scale = msgspec.field(default_factory=Scale)
+    other_bytes: Scale = msgspec.field(default_factory=Scale)
+    places: Places = msgspec.field(default_factory=Places)
+    fields: list[Categories] = msgspec.field(
+        default_factory=lambda: [Categories() for _ in CATEGORIES]
+    )
+
+
+class UserFailures(msgspec.Struct, array_like=True, gc=False):
+    """Failures of one user: of the last minutes, of the day, and denied second factors."""
+
+    recent: Decaying = msgspec.field(default_factory=Decaying)
+    day: Decaying = msgspec.field(default_factory=Decaying)
+    denials: Decaying = msgspec.field(default_factory=Decaying)
+
+
+class User(msgspec.Struct, array_like=True, gc=False):
+    """One user: activity, recorded at once, and a baseline once something was learned."""
+
+    newest_s: float = 0.0
+    place: Place | None = None
+    events: Decaying = msgspec.field(default_factory=Decaying)
+    failures: UserFailures | None = None
+    baseline: Baseline | None = None
+
+
+class AddressFailures(msgspec.Struct, array_like=True, gc=False):
+    """Failures from one address, and the users who failed: how many, and when each one last."""
+
+    recent: Decaying = msgspec.field(default_factory=Decaying)
+    day: Decaying = msgspec.field(default_factory=Decaying)
+    users: Decaying = msgspec.field(default_factory=Decaying)
+    last_s: dict[str, float] = {}
+
+
+class Address(msgspec.Struct, array_like=True, gc=False):
+    """One source address: who fails from it now, who regularly works from it (names, few)."""
+
+    failures: AddressFailures | None = None
+    regulars: list[str] = []
+
+
+class Tenant(msgspec.Struct, array_like=True, gc=False):
+    """The organisation: its own baseline, and how often anything is new to a user in it."""
+
+    baseline: Baseline = msgspec.field(default_factory=Baseline)
+    firsts: list[Firsts] = msgspec.field(default_factory=lambda: [Firsts() for _ in CATEGORIES])
+    users: float = 0.0
+
+
+class Sighting(msgspec.Struct, gc=False):
+    """One event on its way through the history: what is worked out once and used everywhere.
+
+    ``at_s`` seconds since the epoch, ``hour`` in [0, 24) and ``day`` in UTC, ``rate`` the log2 of
+    the user's events of the last hour as of then.
+    """
+
+    event: AuthEvent
+    at_s: float
+    hour: float
+    day: int
+    values: Values
+    rate: float = 0.0
+
+
+def sighting(event: AuthEvent) -> Sighting:
+    at_s = event.timestamp.timestamp()
+    hour, day = clock(at_s)
+    return Sighting(event, at_s, hour, day, values_of(event))
+
+
+class Known(Generic[T]):
+    """Names and what is known of each, in two tiers that forget the longest unused name.
+
+    Strangers are those of whom nothing was learned. Invented names can only displace strangers.
+    """
+
+    def __init__(self, most_learned: int, most_strangers: int) -> None:
+        self.learned: OrderedDict[str, T] = OrderedDict()
+        self.strangers: OrderedDict[str, T] = OrderedDict()
+        self._most_learned = most_learned
+        self._most_strangers = most_strangers
+
+    def __len__(self) -> int:
+        return len(self.learned) + len(self.strangers)
+
+    def get(self, name: str) -> T | None:
+        return self.learned.get(name) or self.strangers.get(name)
+
+    def use(self, name: str, entry: T) -> None:
+        """Make ``name`` the most recently used; one unknown so far becomes a stranger."""
+        if name in self.learned:
+            self.learned.move_to_end(name)
+            return
+        self.strangers[name] = entry
+        self.strangers.move_to_end(name)
+        while len(self.strangers) > self._most_strangers:
+            self.strangers.popitem(last=False)
+
+    def promote(self, name: str, entry: T) -> None:
+        """Something was learned of ``name``: no stranger any more."""
+        self.strangers.pop(name, None)
+        self.learned[name] = entry
+        while len(self.learned) > self._most_learned:
+            self.learned.popitem(last=False)
+
+    def fill(self, learned: dict[str, T], strangers: dict[str, T]) -> None:
+        """Take over both tiers of a snapshot, as far as they fit."""
+        for name, entry in strangers.items():
+            self.use(name, entry)
+        for name, entry in learned.items():
+            self.promote(name, entry)
+
+
+@dataclass(slots=True)
+class State:
+    """All of a history. ``pending`` maps the id of each unlearned event to it, oldest first."""
+
+    users: Known[User]
+    addresses: Known[Address]
+    seen: SeenIds
+    tenant: Tenant = field(default_factory=Tenant)
+    pending: OrderedDict[str, Sighting] = field(default_factory=OrderedDict)
+
+
+class _Snapshot(msgspec.Struct, array_like=True):
+    format: int
+    users: dict[str, User]
+    strange_users: dict[str, User]
+    addresses: dict[str, Address]
+    strange_addresses: dict[str, Address]
+    tenant: Tenant
+    seen: dict[str, int]
+    pending: list[tuple[AuthEvent, float]]
+
+
+class _Header(msgspec.Struct, array_like=True):
+    format: int
+
+
+_HEADER = msgspec.msgpack.Decoder(_Header)
+_SNAPSHOT = msgspec.msgpack.Decoder(_Snapshot)
+
+
+def empty(settings: HistorySettings) -> State:
+    """The state of a history that has seen nothing."""
+    return State(
+        users=Known(settings.most_users, settings.most_strangers),
+        addresses=Known(settings.most_addresses, settings.most_strangers),
+        seen=SeenIds(settings.most_seen, settings.seen_s),
+    )
+
+
+def encode(state: State, *, seen: bool) -> bytes:
+    """The state as bytes; ``seen=False`` leaves out ids and pending events."""
+    pending = state.pending.values() if seen else ()
+    return msgspec.msgpack.encode(
+        _Snapshot(
+            SNAPSHOT_FORMAT,
+            state.users.learned,
+            state.users.strangers,
+            state.addresses.learned,
+            state.addresses.strangers,
+            state.tenant,
+            state.seen.stamps if seen else {},
+            [(item.event, item.rate) for item in pending],
+        )
+    )
+
+
+def decode(data: bytes, settings: HistorySettings) -> State:
+    """The state that :func:`encode` wrote; raises :class:`HistoryError`."""
+    try:
+        found = _HEADER.decode(data).format
+        if found != SNAPSHOT_FORMAT:
+            message = f"history snapshot format {found}, expected {SNAPSHOT_FORMAT}"
+            raise HistoryError(f"{message}; use the ztad version that wrote it")
+        snapshot = _SNAPSHOT.decode(data)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise HistoryError(f"not a history snapshot ({error}); train the bundle again") from None
+    state = empty(settings)
+    state.users.fill(snapshot.users, snapshot.strange_users)
+    state.addresses.fill(snapshot.addresses, snapshot.strange_addresses)
+    state.tenant = snapshot.tenant
+    state.seen.fill(snapshot.seen)
+    for event, rate in snapshot.pending[-settings.most_pending :]:
+        item = sighting(event)
+        item.rate = rate
+        state.pending[event.event_id] = item
+    return state
