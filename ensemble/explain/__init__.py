@@ -1,0 +1,1 @@
+"""Why one event got its score, feature by feature. Each method is one file."""
