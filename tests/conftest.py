@@ -1,8 +1,16 @@
-"""Settings shared by every test."""
+"""Settings and fixtures shared by every test."""
+
+from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from models.bundle import Bundle
+    from preprocessing.event import AuthEvent
 
 # Ray and TensorFlow read these when they are imported: no phoning home, no banner.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -11,3 +19,45 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # A loaded machine is not a failing property; a failure must be repeatable from its output.
 settings.register_profile("ztad", deadline=None, print_blob=True)
 settings.load_profile("ztad")
+
+#: Later than any generated event, seconds since the epoch.
+NOW_S = 4e9
+
+
+def _generated(events: int, seed: int) -> list[AuthEvent]:
+    from preprocessing.event import from_mapping
+    from tuning.generate import generate
+
+    rows = generate("seedlike", events=events, seed=seed).events
+    return [from_mapping(row, b"", now_s=NOW_S) for row in rows]
+
+
+@pytest.fixture(scope="session")
+def training_events() -> list[AuthEvent]:
+    """What ``bundle`` was trained on: 2,000 events, four in ten of them anomalous."""
+    return _generated(2000, seed=1)
+
+
+@pytest.fixture(scope="session")
+def fresh_events() -> list[AuthEvent]:
+    """1,000 events that ``bundle`` never saw, of other users; by time."""
+    return _generated(1000, seed=2)
+
+
+@pytest.fixture(scope="session")
+def bundle(training_events: list[AuthEvent], tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A small trained bundle on disk, ``bundle.path``; no test may change it."""
+    from tuning.bundling import Origin, write
+    from tuning.train import TrainingSettings, train
+
+    wanted = TrainingSettings(
+        parameters={
+            "isolation_forest": {"n_trees": 50},
+            "one_class_svm": {"max_rows": 500},
+            "autoencoder": {"max_epochs": 5},
+        }
+    )
+    trained = train(training_events, settings=wanted)
+    origin = Origin(events=training_events, settings=wanted, fingerprint="0" * 64, training_s=0.0)
+    path = tmp_path_factory.mktemp("bundle") / "bundle"
+    return write(trained, path, version="2026-11-22.1", origin=origin)

@@ -48,7 +48,8 @@ class ShapExplainer:
         rows = np.frombuffer(bundle.read(BACKGROUND_FILE), "<f4").reshape(-1, len(FEATURES))
         self._usual = np.median(rows, axis=0)
         self.background = _representative(rows, self._surprise(rows))
-        self._explainer = _explainer(self._surprise, self.background)
+        with _seeded():
+            self._explainer = _explainer(self._surprise, self.background)
         self.explain(self.background[0] + np.float32(1.0))
 
     def explain(self, values: Features) -> dict[str, Any]:
@@ -118,7 +119,7 @@ def _representative(rows: Features, surprises: Values) -> Features:
 
 @contextmanager
 def _seeded() -> Iterator[None]:
-    """shap shuffles with numpy's global generator: seeded for the block, then put back."""
+    """shap seeds and uses numpy's global generator: ours for the block, then put back."""
     state = np.random.get_state()  # noqa: NPY002
     np.random.seed(SEED)  # noqa: NPY002
     try:

@@ -1,0 +1,121 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from ensemble.explain.shap import ShapExplainer
+from ensemble.scorer import Scorer, load_bundle
+from models.bundle import Bundle
+from preprocessing.features import FEATURES, NAMES
+
+ROOT = Path(__file__).resolve().parents[3]
+KEYS = ["feature", "family", "reason", "unit", "meaning", "value", "usual", "contribution"]
+
+
+@pytest.fixture(scope="module")
+def explainer(bundle: Bundle) -> ShapExplainer:
+    return ShapExplainer(bundle)
+
+
+def strange(explainer: ShapExplainer, **values: float) -> NDArray[np.float32]:
+    """A background event with some features set to what they are told."""
+    x: NDArray[np.float32] = explainer.background[len(explainer.background) // 2].copy()
+    for name, value in values.items():
+        x[NAMES.index(name)] = value
+    return x
+
+
+def global_generator() -> str:
+    state = np.random.get_state(legacy=False)["state"]  # noqa: NPY002
+    return f"{state['pos']} {state['key'].tolist()}"
+
+
+def test_contributions_add_up(explainer: ShapExplainer) -> None:
+    for row in (strange(explainer, travel_speed=6.0), *explainer.background[:3]):
+        told = explainer.explain(row)
+        total = told["base"] + sum(part["contribution"] for part in told["contributions"])
+        assert total == pytest.approx(told["value"], abs=1e-6)
+
+
+def test_value_is_what_the_ensemble_says(explainer: ShapExplainer, bundle: Bundle) -> None:
+    scorer = Scorer(bundle)
+    x = strange(explainer, travel_speed=6.0, hour_bits=3.0)
+    expected = scorer.ensemble.combined_surprise(scorer.raw(x[np.newaxis]))[0]
+    assert explainer.explain(x)["value"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_base_is_the_mean_over_the_background(explainer: ShapExplainer, bundle: Bundle) -> None:
+    scorer = Scorer(bundle)
+    mean = scorer.ensemble.combined_surprise(scorer.raw(explainer.background)).mean()
+    told = explainer.explain(strange(explainer, bytes_user=9.0))
+    assert told["base"] == pytest.approx(mean, abs=1e-4)
+
+
+def test_every_feature_once_by_size_and_json_ready(explainer: ShapExplainer) -> None:
+    told = json.loads(json.dumps(explainer.explain(strange(explainer, rate=5.0))))
+    parts = told["contributions"]
+    assert sorted(part["feature"] for part in parts) == sorted(NAMES)
+    assert all(list(part) == KEYS for part in parts)
+    sizes = [abs(part["contribution"]) for part in parts]
+    assert sizes == sorted(sizes, reverse=True)
+    assert (told["method"], told["background_events"]) == ("shap", len(explainer.background))
+
+
+@pytest.mark.parametrize(
+    "name", ["travel_speed", "bytes_user", "user_failures", "device_user_bits"]
+)
+def test_the_strange_feature_comes_first(explainer: ShapExplainer, name: str) -> None:
+    first = explainer.explain(strange(explainer, **{name: 8.0}))["contributions"][0]
+    assert first["feature"] == name
+    assert first["contribution"] > 0
+    assert first["value"] == 8.0
+    assert first["reason"] == FEATURES[NAMES.index(name)].reason
+
+
+def test_same_event_same_bytes_and_the_global_generator_untouched(
+    explainer: ShapExplainer, bundle: Bundle
+) -> None:
+    x = strange(explainer, travel_speed=6.0, hour_bits=3.0, rate=2.0)
+    before = global_generator()
+    first = json.dumps(explainer.explain(x))
+    explainer.explain(strange(explainer, rate=4.0))
+    assert json.dumps(explainer.explain(x)) == first
+    assert json.dumps(ShapExplainer(bundle).explain(x)) == first
+    assert global_generator() == before
+
+
+def test_a_feature_no_background_event_differs_in_adds_nothing(explainer: ShapExplainer) -> None:
+    same = (explainer.background == explainer.background[0]).all(axis=0)
+    assert same.any()
+    told = explainer.explain(explainer.background[0])
+    parts = {part["feature"]: part["contribution"] for part in told["contributions"]}
+    assert all(parts[NAMES[index]] == 0.0 for index in np.flatnonzero(same))
+
+
+def test_another_number_of_features_is_refused(explainer: ShapExplainer) -> None:
+    with pytest.raises(ValueError, match=f"expected {len(FEATURES)} features"):
+        explainer.explain(np.zeros(3, np.float32))
+
+
+def test_explaining_imports_no_tensorflow_and_scoring_no_shap(bundle: Bundle) -> None:
+    code = """if True:
+        import sys
+        from pathlib import Path
+        from ensemble.explain.shap import ShapExplainer
+        from ensemble.scorer import Scorer, load_bundle
+        loaded = load_bundle(Path(sys.argv[1]))
+        Scorer(loaded)
+        heavy = ("shap", "sklearn", "pandas", "tensorflow", "keras")
+        print([name for name in heavy if name in sys.modules])
+        explainer = ShapExplainer(loaded)
+        explainer.explain(explainer.background[0])
+        print([name for name in ("tensorflow", "keras") if name in sys.modules])
+    """
+    command = [sys.executable, "-c", code, str(bundle.path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.stdout == "[]\n[]\n", done.stderr
+    assert load_bundle(bundle.path).version == bundle.version
