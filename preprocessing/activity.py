@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import log2
-
 from preprocessing.baseline import Place
 from preprocessing.geo import FASTEST_KMH, distance_km, speed_kmh
 from preprocessing.history import DAY_S, HOUR_S, SHORT_S, HistorySettings
@@ -15,11 +13,9 @@ MOST_FAILED = 256
 
 
 def record(seen: Sighting, user: User, address: Address | None, settings: HistorySettings) -> None:
-    """Counters and last place of the event's user and address; notes the user's rate."""
+    """Counters and last place of the event's user and address."""
     at_s = seen.at_s
-    events = user.events
-    seen.rate = log2(1.0 + events.read(at_s, HOUR_S))
-    events.add(1.0, at_s, HOUR_S)
+    user.events.add(1.0, at_s, HOUR_S)
     user.newest_s = max(user.newest_s, at_s)
     if seen.event.outcome == "failure":
         _record_failure(seen, user, address)

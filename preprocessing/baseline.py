@@ -8,6 +8,7 @@ hundred events rather than all time.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import exp, inf, log2, sqrt
 
 import msgspec
@@ -28,6 +29,11 @@ WINSOR_EVENTS = 8.0
 
 #: Two places nearer than this are one place of a user, km.
 SAME_PLACE_KM = 50.0
+#: Two places that differ by less than this in both coordinates are one: 47 km at the equator,
+#: nearer elsewhere.
+NEAR_DEG = 0.3
+#: A degree of latitude is at least this long, km; 111.195 on the sphere of geo.py.
+LEAST_DEGREE_KM = 111.0
 
 
 class Decaying(msgspec.Struct, array_like=True, gc=False):
@@ -61,36 +67,21 @@ class Categories(msgspec.Struct, array_like=True, gc=False):
     weight: float = 0.0
     firsts: float = 0.0
 
-    def bits(self, value: str, prior_firsts: float) -> float:
-        """How much rarer ``value`` is than this owner's average value, in bits >= 0.
-
-        A known value is compared with the mean count per value. A new one costs
-        ``-log2 P(new)``, where P(new) is the Good-Turing share of first sightings (Good 1953)
-        with PRIOR_EVENTS pseudo-events, of which ``prior_firsts`` brought a new value.
-        To an owner of whom nothing is known everything is new, and nothing surprising.
-        """
-        counts = self.counts
-        count = counts.get(value)
-        if count is None:
-            if not counts:
-                return 0.0
-            return log2((self.weight + PRIOR_EVENTS) / (self.firsts + prior_firsts))
-        mean = self.weight / len(counts)
-        return log2(mean / count) if count < mean else 0.0
-
     def learn(self, value: str, limit: float, most_values: int) -> bool:
         """Count one sighting; True if it was the first."""
         counts = self.counts
         count = counts.get(value)
-        self.weight += 1.0
+        self.weight = weight = self.weight + 1.0
         if count is None:
             counts[value] = 1.0
             self.firsts += 1.0
-        else:
-            counts[value] = count + 1.0
-        if self.weight > limit or len(counts) > most_values:
+            if weight > limit or len(counts) > most_values:
+                self._halve(most_values)
+            return True
+        counts[value] = count + 1.0
+        if weight > limit:
             self._halve(most_values)
-        return count is None
+        return False
 
     def top(self) -> tuple[str, float] | None:
         """The most frequent value and its count, or None while nothing was learned."""
@@ -107,6 +98,34 @@ class Categories(msgspec.Struct, array_like=True, gc=False):
         self.counts = kept
         self.weight = sum(kept.values())
         self.firsts /= 2
+
+
+def rarities(
+    values: Iterable[str | None], fields: Iterable[Categories], prior_firsts: Iterable[float]
+) -> list[float]:
+    """How much rarer each value is than the owner's average value of that field, in bits >= 0.
+
+    A known value is compared with the mean count per value. A new one costs ``-log2 P(new)``,
+    where P(new) is the Good-Turing share of first sightings (Good 1953) with PRIOR_EVENTS
+    pseudo-events, of which ``prior_firsts`` brought a new value; there are as many results as
+    priors. To an owner of whom nothing is known everything is new, and nothing surprising; nor is
+    an absent value.
+    """
+    bits = []
+    for prior, value, field in zip(prior_firsts, values, fields, strict=False):
+        rarity = 0.0
+        if value is not None:
+            counts = field.counts
+            count = counts.get(value)
+            if count is None:
+                if counts:
+                    rarity = log2((field.weight + PRIOR_EVENTS) / (field.firsts + prior))
+            else:
+                mean = field.weight / len(counts)
+                if count < mean:
+                    rarity = log2(mean / count)
+        bits.append(rarity)
+    return bits
 
 
 class Firsts(msgspec.Struct, array_like=True, gc=False):
@@ -180,12 +199,21 @@ class Rhythm(msgspec.Struct, array_like=True, gc=False):
     def bits(self, hour: float, day: int, prior: Rhythm) -> tuple[float, float]:
         """How much rarer this time of day, and this day of the week, is for this owner than
         chance, in bits >= 0."""
+        left = int(hour)
+        right = (left + 1) % HOURS
+        right_share = hour - left
+        left_share = 1 - right_share
         total = self.weight + PRIOR_EVENTS
-        prior_share = (_at_hour(prior.hours, hour) + 1.0 / HOURS) / (prior.weight + 1.0)
-        share = (_at_hour(self.hours, hour) + PRIOR_EVENTS * prior_share) / total
-        prior_share = (prior.days[day] + 1.0 / DAYS) / (prior.weight + 1.0)
-        day_share = (self.days[day] + PRIOR_EVENTS * prior_share) / total
-        return max(0.0, -log2(share * HOURS)), max(0.0, -log2(day_share * DAYS))
+        hours, theirs = self.hours, prior.hours
+        at_hour = theirs[left] * left_share + theirs[right] * right_share
+        pseudo = PRIOR_EVENTS * ((at_hour + 1.0 / HOURS) / (prior.weight + 1.0))
+        times = (hours[left] * left_share + hours[right] * right_share + pseudo) / total * HOURS
+        pseudo = PRIOR_EVENTS * ((prior.days[day] + 1.0 / DAYS) / (prior.weight + 1.0))
+        day_times = (self.days[day] + pseudo) / total * DAYS
+        return (
+            -log2(times) if times < 1.0 else 0.0,
+            -log2(day_times) if day_times < 1.0 else 0.0,
+        )
 
 
 class Place(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -209,20 +237,31 @@ class Places(msgspec.Struct, array_like=True, gc=False):
         """Distance to the nearest usual place beyond geolocation error, km; 0 if none is known."""
         nearest = inf
         for lat, lon, _ in self.known:
-            if lat == latitude and lon == longitude:
+            north = abs(lat - latitude)
+            if north < NEAR_DEG and abs(lon - longitude) < NEAR_DEG:
                 return 0.0
-            nearest = min(nearest, distance_km(latitude, longitude, lat, lon))
+            if north * LEAST_DEGREE_KM < nearest:
+                nearest = min(nearest, distance_km(latitude, longitude, lat, lon))
         return beyond_accuracy_km(nearest) if self.known else 0.0
 
     def learn(self, latitude: float, longitude: float, most: int) -> None:
         for index, (lat, lon, weight) in enumerate(self.known):
-            same = lat == latitude and lon == longitude
-            if same or distance_km(latitude, longitude, lat, lon) < SAME_PLACE_KM:
+            if _is_same(latitude, longitude, lat, lon):
                 self.known[index] = (lat, lon, weight + 1.0)
                 return
         if len(self.known) >= most:
             self.known.remove(min(self.known, key=lambda place: place[2]))
         self.known.append((latitude, longitude, 1.0))
+
+
+def _is_same(latitude: float, longitude: float, lat: float, lon: float) -> bool:
+    """Whether two places are nearer than SAME_PLACE_KM, rarely by way of the sphere."""
+    north = abs(lat - latitude)
+    if north * LEAST_DEGREE_KM >= SAME_PLACE_KM:
+        return False
+    if north < NEAR_DEG and abs(lon - longitude) < NEAR_DEG:
+        return True
+    return distance_km(latitude, longitude, lat, lon) < SAME_PLACE_KM
 
 
 def clock(at_s: float) -> tuple[float, int]:
@@ -231,11 +270,4 @@ def clock(at_s: float) -> tuple[float, int]:
     >>> clock(0.0)  # 1970-01-01, a Thursday
     (0.0, 3)
     """
-    days, seconds = divmod(at_s, 86400.0)
-    return seconds / 3600.0, (int(days) + 3) % DAYS
-
-
-def _at_hour(hours: list[float], hour: float) -> float:
-    left = int(hour)
-    share = hour - left
-    return hours[left] * (1 - share) + hours[(left + 1) % HOURS] * share
+    return at_s % 86400.0 / 3600.0, (int(at_s // 86400.0) + 3) % DAYS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import log2
 from struct import Struct
 
 import numpy as np
@@ -17,6 +18,7 @@ from preprocessing.lookup import Lookup, evidence
 from preprocessing.state import Address, Sighting, User, sighting
 
 _ROW = Struct(f"{len(FACTS)}d")
+_EVENTS_1H = FACTS.index("events_1h")
 _LEARNED = FACTS.index("learned")
 
 
@@ -54,11 +56,13 @@ class EmbeddedHistory:
             user = state.users.get(event.user_id) or User()
             address = state.addresses.get(event.source_ip) if event.source_ip else None
             places.append(user.place)
-            _ROW.pack_into(rows, index * _ROW.size, *lookup.facts(seen, user, address))
+            row = lookup.facts(seen, user, address)
+            _ROW.pack_into(rows, index * _ROW.size, *row)
             if state.seen.repeats(event, now_s):
                 duplicate[index] = True
                 continue
             is_late = late[index] = lookup.is_late(seen.at_s, user)
+            seen.rate = log2(1.0 + row[_EVENTS_1H])
             self._record(seen, user, address, learnable=not is_late)
         values = np.frombuffer(rows, np.float64).reshape(count, len(FACTS))
         learning = values[:, _LEARNED] < self.settings.learning_events

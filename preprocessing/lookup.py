@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from math import log2
 
-from preprocessing.baseline import PRIOR_EVENTS, Categories, Place
+from preprocessing.baseline import PRIOR_EVENTS, Place, rarities
 from preprocessing.event import AuthEvent
 from preprocessing.geo import distance_km
 from preprocessing.history import (
@@ -51,20 +51,24 @@ class Lookup:
         """One row in the order of ``history.FACTS``."""
         event, at_s = seen.event, seen.at_s
         base = user.baseline or NOTHING
-        background = event.auth_kind == "token"
         failed = event.outcome == "failure"
         failures, failures_day, denials = _user_failures(user, at_s)
-        rhythm = base.rhythm.bits(seen.hour, seen.day, self._ours.rhythm)
+        # Tokens are refreshed around the clock.
+        rhythm = (
+            (0.0, 0.0)
+            if event.auth_kind == "token"
+            else base.rhythm.bits(seen.hour, seen.day, self._ours.rhythm)
+        )
         return (
-            *((0.0, 0.0) if background else rhythm),
+            *rhythm,
             max(0.0, at_s - user.newest_s) if user.newest_s else 0.0,
             user.events.read(at_s, HOUR_S),
             (base.rate.mean * base.rate.weight + self._prior_rate)
             / (base.rate.weight + PRIOR_EVENTS),
             *self._places(seen, user, base, address),
             *self._bytes(event, base),
-            *_rarities(seen.values, base.fields, self._prior_firsts),
-            *_rarities(seen.values, self._ours.fields, _TENANT_FIRSTS),
+            *rarities(seen.values, base.fields, self._prior_firsts),
+            *rarities(seen.values, self._ours.fields, _TENANT_FIRSTS),
             failures,
             failures_day,
             *_address_failures(address, at_s),
@@ -142,17 +146,6 @@ def evidence(
         hours=tuple(h for h, weight in enumerate(hours) if weight > usual_level > 0),
         usual_bytes=2.0**scale.mean - 1.0 if scale.weight else 0.0,
     )
-
-
-def _rarities(
-    values: Iterable[str | None], fields: Iterable[Categories], prior_firsts: Iterable[float]
-) -> list[float]:
-    """Rarity of each value to the owner of ``fields``, in bits; an absent value is ordinary.
-    As many as there are priors."""
-    return [
-        0.0 if value is None else field.bits(value, firsts)
-        for firsts, value, field in zip(prior_firsts, values, fields, strict=False)
-    ]
 
 
 def _user_failures(user: User, at_s: float) -> tuple[float, float, float]:
