@@ -17,6 +17,8 @@ COMMANDS: dict[str, str] = {
     "train": "services.commands.train",
     "score": "services.commands.score",
     "evaluate": "services.commands.evaluate",
+    "serve": "services.commands.serve",
+    "stop": "services.commands.stop",
 }
 
 BAD_INPUT = 2

@@ -1,0 +1,140 @@
+"""``build(args)``: the whole graph on one screen.
+
+Run it with ``ztad serve``, or bare: ``serve run services.app:build bundle=PATH``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from ray import serve
+from ray.serve import Application
+
+from ensemble.scorer import load_bundle
+from models import DETECTORS
+from services.deployments import Combiner, DetectorReplica, Explainer, Preprocessor, Recorder
+from services.ingress import Gateway
+
+#: Cores each replica claims. Little, so that every stage fits on two cores; on a cluster the
+#: deployment options claim what a stage really uses.
+CORES = 0.1
+
+
+class Options(BaseModel):
+    """Serve options of one deployment, by the names Serve gives them; absent ones stay default."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    num_replicas: int | None = None
+    max_ongoing_requests: int | None = None
+    max_queued_requests: int | None = None
+    ray_actor_options: dict[str, Any] | None = None
+    autoscaling_config: dict[str, Any] | None = None
+    graceful_shutdown_timeout_s: float | None = None
+    health_check_period_s: float | None = None
+    health_check_timeout_s: float | None = None
+
+
+class AppArgs(BaseModel):
+    """Everything the graph is built from."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    bundle: str
+    """Directory of a model bundle, readable on every node."""
+    state_dir: str | None = None
+    """Where the Preprocessor keeps the live history; without it the history is in memory only."""
+    api_key_hashes: list[str] = Field(default_factory=list)
+    """SHA-256 of the API keys that are let in; empty: everybody who can reach the port."""
+    requests_per_s: float = 0.0
+    """Most requests a second per key; 0: no limit."""
+    tracing: bool = False
+    """Whether the gateway opens spans (Serve's own tracing is switched on beside it)."""
+    most_verdicts: int = 100_000
+    """Verdicts the Recorder keeps with their evidence."""
+    deployments: dict[str, Options] = Field(default_factory=dict)
+    """Options per deployment name: Gateway, Preprocessor, IsolationForest, ..."""
+
+
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "Gateway": {"max_ongoing_requests": 20_000, "max_queued_requests": 2_000},
+    "Preprocessor": {"max_ongoing_requests": 64},
+    "Combiner": {"max_ongoing_requests": 64},
+    "Explainer": {"max_ongoing_requests": 4, "max_queued_requests": 16},
+    "Recorder": {"max_ongoing_requests": 64},
+}
+_DETECTOR_DEFAULTS: dict[str, Any] = {"max_ongoing_requests": 64}
+
+
+class MoreThanOnePreprocessor(ValueError):
+    """Two replicas of an embedded history would each know half of what happened."""
+
+    def __init__(self, replicas: int) -> None:
+        super().__init__(
+            f"deployments.Preprocessor.num_replicas is {replicas}: the embedded history lives in "
+            "one process; set it to 1"
+        )
+
+
+def build(args: AppArgs) -> Application:
+    """Gateway -> Preprocessor -> every detector of the bundle -> Combiner; Explainer, Recorder.
+
+    Raises ``models.bundle.BundleError`` for a bundle that cannot be trusted and
+    :class:`MoreThanOnePreprocessor`.
+    """
+    bundle = load_bundle(Path(args.bundle))
+    _check_single_history(args)
+    detectors = {
+        name: _bind(args, deployment_name(name), DetectorReplica, args.bundle, name)
+        for name in bundle.detectors
+    }
+    return _bind(
+        args,
+        "Gateway",
+        Gateway,
+        args.model_dump(exclude={"deployments"}),
+        _bind(args, "Preprocessor", Preprocessor, args.bundle, args.state_dir),
+        detectors,
+        _bind(args, "Combiner", Combiner, args.bundle),
+        _bind(args, "Explainer", Explainer, args.bundle),
+        _bind(args, "Recorder", Recorder, args.most_verdicts),
+    )
+
+
+def deployment_name(detector: str) -> str:
+    """The deployment of a detector is called like its class.
+
+    >>> deployment_name("one_class_svm")
+    'OneClassSVM'
+    """
+    return DETECTORS[detector].partition(":")[2]
+
+
+def _bind(args: AppArgs, name: str, what: type[Any], *arguments: Any) -> Application:
+    options = {
+        "name": name,
+        "ray_actor_options": {"num_cpus": CORES},
+        "graceful_shutdown_timeout_s": 5.0,
+        "health_check_period_s": 2.0,
+        "health_check_timeout_s": 10.0,
+        **_DEFAULTS.get(name, _DETECTOR_DEFAULTS),
+    }
+    if name in args.deployments:
+        options |= args.deployments[name].model_dump(exclude_none=True)
+    if "autoscaling_config" in options:
+        options.pop("num_replicas", None)
+    deployment: Any = serve.deployment(what)
+    application: Application = deployment.options(**options).bind(*arguments)
+    return application
+
+
+def _check_single_history(args: AppArgs) -> None:
+    options = args.deployments.get("Preprocessor")
+    if options is None:
+        return
+    scaling = options.autoscaling_config or {}
+    replicas = max(options.num_replicas or 1, int(scaling.get("max_replicas", 1)))
+    if replicas > 1:
+        raise MoreThanOnePreprocessor(replicas)

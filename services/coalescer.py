@@ -1,0 +1,107 @@
+"""Concurrent single events become micro-batches whose size follows the load.
+
+A call between deployments costs about 2 ms of CPU whatever it carries, so calls must be shared.
+There is no window to wait for: an event that finds a free slot leaves at once, alone if need be;
+while all slots are busy events gather, and the next free slot takes all of them (up to a bound).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Overloaded(RuntimeError):
+    """More is waiting than can be answered in time; ``retry_after_s`` says when to come again."""
+
+    def __init__(self, waiting: int, retry_after_s: int = 1) -> None:
+        super().__init__(f"{waiting:,} events are waiting; try again in {retry_after_s} s")
+        self.retry_after_s = retry_after_s
+
+
+@dataclass(slots=True)
+class _Waiting(Generic[T, R]):
+    item: T
+    answer: asyncio.Future[R]
+
+
+class Coalescer(Generic[T, R]):
+    """Gathers items into batches for ``score_batch``, which gives one answer per item, in order.
+
+    ``slots`` batches are under way at once (2: one is prepared while another is judged; more only
+    makes batches smaller), ``most_batch`` bounds a batch, ``most_waiting`` the queue. An exception
+    of ``score_batch`` reaches every item of that batch and no other. An item whose caller has gone
+    before its batch left is dropped; later its answer is.
+    """
+
+    def __init__(
+        self,
+        score_batch: Callable[[Sequence[T]], Awaitable[Sequence[R]]],
+        *,
+        slots: int = 2,
+        most_batch: int = 512,
+        most_waiting: int = 8192,
+    ) -> None:
+        self._score_batch = score_batch
+        self._slots = slots
+        self._most_batch = most_batch
+        self._most_waiting = most_waiting
+        self._queue: deque[_Waiting[T, R]] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._active = 0
+
+    @property
+    def waiting(self) -> int:
+        """Items that have not left yet."""
+        return len(self._queue)
+
+    async def submit(self, item: T) -> R:
+        """The answer for one item; raises :class:`Overloaded` at once when too many wait."""
+        if len(self._queue) >= self._most_waiting:
+            raise Overloaded(len(self._queue))
+        answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Waiting(item, answer))
+        if self._active < self._slots:
+            self._start()
+        return await answer
+
+    def _start(self) -> None:
+        self._active += 1
+        task = asyncio.get_running_loop().create_task(self._drain())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _drain(self) -> None:
+        """Score batches until the queue is empty."""
+        # One turn of the loop lets requests that arrived together join the batch.
+        await asyncio.sleep(0)
+        while batch := self._take():
+            await self._answer(batch)
+        # No await since the queue was seen empty: an item that comes later finds this slot free.
+        self._active -= 1
+
+    def _take(self) -> list[_Waiting[T, R]]:
+        batch: list[_Waiting[T, R]] = []
+        while self._queue and len(batch) < self._most_batch:
+            waiting = self._queue.popleft()
+            if not waiting.answer.done():
+                batch.append(waiting)
+        return batch
+
+    async def _answer(self, batch: list[_Waiting[T, R]]) -> None:
+        try:
+            answers = await self._score_batch([waiting.item for waiting in batch])
+        except Exception as error:  # noqa: BLE001 - handed to the callers, whatever it is
+            for waiting in batch:
+                if not waiting.answer.done():
+                    waiting.answer.set_exception(error)
+            return
+        for waiting, answer in zip(batch, answers, strict=True):
+            if not waiting.answer.done():
+                waiting.answer.set_result(answer)

@@ -1,0 +1,116 @@
+"""The little HTTP that the gateway needs, straight on ASGI.
+
+No framework: on the hot path a router and request objects would cost more than our own work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+JSON = b"application/json"
+NDJSON = b"application/x-ndjson"
+TEXT = b"text/plain; charset=utf-8"
+HTML = b"text/html; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A whole answer."""
+
+    status: int
+    body: bytes
+    content_type: bytes = JSON
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class HttpError(Exception):
+    """An answer that is no verdict: status, the field at fault, and what is expected of it."""
+
+    def __init__(
+        self, status: int, field: str, message: str, *, retry_after_s: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.field = field
+        self.message = message
+        self.retry_after_s = retry_after_s
+
+    def response(self) -> Response:
+        """``{"error": {"field", "message"}}`` with ``Retry-After`` where there is a point."""
+        retry = self.retry_after_s
+        headers = ((b"retry-after", str(retry).encode()),) if retry is not None else ()
+        return Response(self.status, error_body(self.field, self.message), JSON, headers)
+
+
+class Disconnected(Exception):
+    """The client went away before its request was whole; there is nobody to answer."""
+
+
+def error_body(field: str, message: str) -> bytes:
+    return msgspec.json.encode({"error": {"field": field, "message": message}})
+
+
+def header(scope: Scope, name: bytes) -> bytes | None:
+    """The first header of that (lower-case) name."""
+    pairs: Iterable[tuple[bytes, bytes]] = scope["headers"]
+    for key, value in pairs:
+        if key == name:
+            return value
+    return None
+
+
+def media_type(scope: Scope) -> bytes:
+    """The content type without parameters, lower case; empty if there is none."""
+    return (header(scope, b"content-type") or b"").split(b";")[0].strip().lower()
+
+
+async def read_body(scope: Scope, receive: Receive, *, most_bytes: int) -> bytes:
+    """The request body; raises 413 once it is too large and :class:`Disconnected`."""
+    length = header(scope, b"content-length")
+    if length is not None and length.isdigit() and int(length) > most_bytes:
+        raise too_large(most_bytes)
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body", False):
+        body: bytes = message.get("body", b"")
+        if len(body) > most_bytes:
+            raise too_large(most_bytes)
+        return body
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        chunk: bytes = message.get("body", b"")
+        size += len(chunk)
+        if size > most_bytes:
+            raise too_large(most_bytes)
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return b"".join(chunks)
+        message = await receive()
+
+
+def too_large(most_bytes: int) -> HttpError:
+    message = f"larger than {most_bytes:,} bytes; split it and send the parts"
+    return HttpError(413, "body", message)
+
+
+async def respond(send: Send, response: Response, trace_id: str) -> None:
+    """Send a whole answer; every answer carries ``X-Trace-Id``."""
+    headers = [
+        (b"content-type", response.content_type),
+        (b"content-length", str(len(response.body)).encode()),
+        (b"x-trace-id", trace_id.encode()),
+        *response.headers,
+    ]
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})

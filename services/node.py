@@ -1,0 +1,281 @@
+"""One machine running the whole graph: Ray, HAProxy, the application; started and ended as one."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from services import runs, telemetry
+
+#: HAProxy takes socket paths of at most 97 bytes, and Serve puts 72 behind this folder's.
+LONGEST_FOLDER = 22
+#: Ray's shared memory; nothing of ours goes through it, Ray wants at least 75 MiB.
+OBJECT_STORE_BYTES = 80 * 1024 * 1024
+#: Logical cores: enough for what the replicas claim. Ray starts as many idle workers at once.
+LOGICAL_CORES = 2
+#: Longest wait for the first verdict, seconds.
+READY_WITHIN_S = 120.0
+
+
+class StartError(RuntimeError):
+    """The graph cannot be started here; the message says why and how to mend it."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """``host`` is ``127.0.0.1`` unless API keys are configured."""
+
+    home: Path
+    host: str = "127.0.0.1"
+    port: int = 8000
+
+
+Say = Callable[[str], None]
+
+
+class Node:
+    """Starts and stops the graph in this process and its children. Use as a context manager."""
+
+    def __init__(self, settings: NodeSettings, say: Say) -> None:
+        self._settings = settings
+        self._say = say
+        self._run: runs.Run | None = None
+        self.ports: dict[str, int] = {}
+
+    def __enter__(self) -> Node:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        """Where to reach the gateway from this machine."""
+        host = self._settings.host
+        local = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+        return f"http://{local}:{self._settings.port}"
+
+    def start(self, arguments: dict[str, Any]) -> None:
+        """Start everything and return once a canned event scores; raises :class:`StartError`."""
+        settings = self._settings
+        self._end_leftovers()
+        check_port(settings.host, settings.port)
+        run_id = runs.new_run_id()
+        folder = _folder(run_id)
+        self._run = runs.this_process(run_id, settings.host, settings.port, folder)
+        runs.write(settings.home, self._run)
+        self.ports = prepare_environment(run_id, folder)
+        self._say("starting Ray")
+        _start_ray(folder)
+        self._say("starting the deployments")
+        _run_application(arguments, settings)
+        self._say("scoring a canned event through every stage")
+        self._wait_until_ready()
+
+    def stop(self) -> None:
+        """End every process of this run and remove its record; safe to call twice."""
+        run, self._run = self._run, None
+        if run is None:
+            return
+        self._say("stopping")
+        _shut_down()
+        runs.sweep(run)
+        runs.forget(self._settings.home, run)
+
+    def alive(self) -> bool:
+        """Whether Ray's own processes still run beside this one."""
+        import ray
+
+        return bool(ray.is_initialized())
+
+    def _end_leftovers(self) -> None:
+        """What a killed supervisor left behind goes before its port is used again."""
+        for run in runs.recorded(self._settings.home):
+            if runs.supervisor(run) is None:
+                runs.sweep(run)
+                runs.forget(self._settings.home, run)
+            elif run.port == self._settings.port:
+                raise StartError(
+                    f"ztad already serves on port {run.port} (process {run.pid}): "
+                    "stop it with 'ztad stop' or choose another --port"
+                )
+
+    def _wait_until_ready(self) -> None:
+        import httpx
+
+        last = "no answer"
+        deadline = time.monotonic() + READY_WITHIN_S
+        with httpx.Client(trust_env=False, timeout=10.0) as client:
+            while time.monotonic() < deadline:
+                try:
+                    response = client.get(f"{self.url}/readyz")
+                    if response.status_code == 200:
+                        return
+                    last = response.text[:200]
+                except httpx.HTTPError as error:
+                    last = type(error).__name__
+                time.sleep(0.1)
+        raise StartError(f"not ready after {READY_WITHIN_S:.0f} s ({last}); run 'ztad doctor'")
+
+
+def check_port(host: str, port: int) -> None:
+    """Raises :class:`StartError` if somebody listens there."""
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise StartError(
+                f"cannot listen on {host}:{port} ({reason}): choose another --port"
+            ) from None
+
+
+def prepare_environment(run_id: str, folder: Path) -> dict[str, int]:
+    """Set what Ray and Serve read at import, here and in every child; returns the ports chosen.
+
+    Must run before ``ray.serve`` is imported.
+    """
+    ports = dict(zip(("haproxy metrics", "haproxy stats", "fallback proxy"), free_ports(3),
+                     strict=True))  # fmt: skip
+    os.environ.update(
+        {
+            runs.RUN_ID: run_id,
+            # Keep process environments readable after Ray renames its workers.
+            "SPT_NOENV": "1",
+            # Single event loop, gRPC between deployments, buffered logs.
+            "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+            # A C proxy in front instead of Serve's Python one.
+            "RAY_SERVE_ENABLE_HA_PROXY": "1",
+            # One proxy thread; two cores have other work.
+            "RAY_SERVE_HAPROXY_NBTHREAD": "1",
+            "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "h" / "haproxy.cfg"),
+            "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "h" / "admin.sock"),
+            "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "h" / "metrics.sock"),
+            "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder / "h"),
+            "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "h" / "server-state"),
+            "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports["haproxy metrics"]),
+            "RAY_SERVE_HAPROXY_STATS_PORT": str(ports["haproxy stats"]),
+            "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports["fallback proxy"]),
+            # A request that never reached a replica may be sent again, several times.
+            "RAY_SERVE_HAPROXY_RETRIES": "5",
+            # A batch of 10,000 events is larger than the default 4 MiB.
+            "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(64 * 1024 * 1024),
+            # Our requests take milliseconds: there is nothing to drain for half a minute.
+            "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
+            # Flushing counters ten times a second costs more than it tells.
+            "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "1000",
+            # Serve loads pandas whenever it is there; no replica needs it.
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_DEDUP_LOGS": "0",
+            # One thread per library: parallelism comes from processes.
+            "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+        }
+    )
+    _keep_local_traffic_off_proxies()
+    _use_tracing()
+    (folder / "h").mkdir(parents=True, exist_ok=True)
+    return ports
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports nobody listens on right now."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def _use_tracing() -> None:
+    """Serve's tracing with our provider, only where somebody collects traces."""
+    if telemetry.wanted():
+        os.environ["RAY_SERVE_TRACING_EXPORTER_IMPORT_PATH"] = telemetry.EXPORTER_IMPORT_PATH
+        os.environ.setdefault("RAY_SERVE_TRACING_SAMPLING_RATIO", "1.0")
+    else:
+        os.environ.pop("RAY_SERVE_TRACING_EXPORTER_IMPORT_PATH", None)
+
+
+def _keep_local_traffic_off_proxies() -> None:
+    """A proxy of the environment must not be asked for 127.0.0.1, neither by us nor by gRPC."""
+    for name in ("no_proxy", "NO_PROXY"):
+        hosts = [host for host in os.environ.get(name, "").split(",") if host]
+        local = [host for host in ("127.0.0.1", "localhost", "::1") if host not in hosts]
+        os.environ[name] = ",".join([*hosts, *local])
+
+
+def _folder(run_id: str) -> Path:
+    """A folder for sockets and logs with a path short enough for Unix sockets."""
+    for base in (tempfile.gettempdir(), "/tmp", "/var/tmp"):
+        folder = Path(base) / f"ztad-{run_id[-6:]}"
+        if len(str(folder)) > LONGEST_FOLDER:
+            continue
+        try:
+            folder.mkdir(mode=0o700, parents=True)
+        except OSError:
+            continue
+        return folder
+    raise StartError("no writable temporary folder with a short path: set TMPDIR to one")
+
+
+def _start_ray(folder: Path) -> None:
+    import ray
+
+    try:
+        ray.init(
+            address="local",
+            num_cpus=LOGICAL_CORES,
+            include_dashboard=False,
+            object_store_memory=OBJECT_STORE_BYTES,
+            configure_logging=True,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            namespace="ztad",
+            _temp_dir=str(folder),
+        )
+    except (RuntimeError, OSError, ValueError) as error:
+        raise StartError(f"Ray does not start: {error}; run 'ztad doctor'") from error
+
+
+def _run_application(arguments: dict[str, Any], settings: NodeSettings) -> None:
+    from ray import serve
+    from ray.serve.schema import LoggingConfig
+
+    from services.app import AppArgs, build
+
+    quiet = LoggingConfig(log_level="WARNING", enable_access_log=False)
+    try:
+        serve.start(
+            http_options={"host": settings.host, "port": settings.port}, logging_config=quiet
+        )
+        serve.run(build(AppArgs(**arguments)), name="ztad", route_prefix="/", logging_config=quiet)
+    except RuntimeError as error:
+        raise StartError(f"the graph does not start: {error}") from error
+
+
+def _shut_down() -> None:
+    """Serve first, then Ray; whatever refuses is swept afterwards."""
+    import ray
+
+    if not ray.is_initialized():
+        return
+    from ray import serve
+
+    end: Callable[[], None] = serve.shutdown
+    try:
+        end()
+    except Exception:  # a half-dead cluster may fail in any way; it is swept next
+        logging.getLogger("ztad").debug("serve.shutdown failed", exc_info=True)
+    ray.shutdown()

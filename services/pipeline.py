@@ -1,0 +1,328 @@
+"""The one orchestration of the graph, for every entrance: a star around whoever calls it.
+
+preprocess -> every detector at once -> combine; each call has a deadline. A detector that fails or
+is late is left out (``degraded``), and left alone for a moment before it is tried again. Pure
+stages are retried once; the Preprocessor is waited for, since callers would rather be late than
+refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import msgspec
+
+from services.telemetry import NO_TRACING, Tracing
+from services.wire import Features, Framing, ItemError, Judged, Payload, Recorded
+
+#: Callers wait this long for a Preprocessor or Combiner that is being replaced, seconds.
+STAGE_DEADLINE_S = 5.0
+#: A detector has this long, at any batch size the gateway accepts, seconds.
+DETECTOR_DEADLINE_S = 2.0
+#: A detector that failed is not asked again for this long, seconds.
+REST_S = 1.0
+#: Pause between attempts at a stage that is being replaced, seconds.
+RETRY_PAUSE_S = 0.1
+#: How long a repeated event waits for the first verdict that is still on its way, seconds.
+FIRST_VERDICT_WAIT_S = 0.5
+
+
+class Call(Protocol):
+    """One remote method: ``handle.method`` of Serve, or a fake with the same ``remote``."""
+
+    def remote(self, *args: Any) -> Awaitable[Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """The remote methods that the pipeline calls."""
+
+    prepare: Call
+    learn: Call
+    probe: Call
+    detectors: Mapping[str, Call]
+    judge: Call
+    record: Call
+    first: Call
+
+
+class StageUnavailable(RuntimeError):
+    """A stage without which there is no verdict did not answer in time."""
+
+    def __init__(self, stage: str, reason: str) -> None:
+        super().__init__(f"{stage} is not available: {reason}")
+        self.stage = stage
+
+
+@dataclass(slots=True)
+class Scored:
+    """Answers in the order of the items: an encoded verdict, or the error in its place."""
+
+    answers: list[bytes | ItemError]
+    refused: ItemError | None = None
+    alerts: int = 0
+    duplicates: int = 0
+    degraded: bool = False
+    timings: dict[str, float] = field(default_factory=dict)
+
+
+class Pipeline:
+    """Scores payloads; carries what may be learned to the next call of the Preprocessor.
+
+    ``transient`` are the errors of a replica that died or cannot be reached: the call may be made
+    again. Not thread-safe; one per event loop.
+    """
+
+    def __init__(
+        self,
+        stages: Stages,
+        *,
+        transient: tuple[type[Exception], ...] = (),
+        tracing: Tracing = NO_TRACING,
+    ) -> None:
+        self._stages = stages
+        self._transient: tuple[type[Exception], ...] = (*transient, TimeoutError)
+        self._tracing = tracing
+        self._learn: list[str] = []
+        self._resting: dict[str, float] = {}
+        self._recorder = RecordQueue(stages.record)
+
+    async def score(
+        self, parts: list[bytes], framing: Framing, trace_ids: Callable[[int], Sequence[str]]
+    ) -> Scored:
+        """Score the events of one payload; ``trace_ids(items)`` names each item's trace.
+
+        Raises :class:`StageUnavailable`; bad events are answers, never exceptions.
+        """
+        timings: dict[str, float] = {}
+        features, retried = await self._prepare(parts, framing, timings)
+        scored = Scored([b""] * features.items, refused=features.refused, timings=timings)
+        if features.refused is not None:
+            return scored
+        for error in features.errors:
+            scored.answers[error.index] = error
+        if features.rows:
+            traces = trace_ids(features.items)
+            judged = await self._judge(features, [traces[row] for row in features.rows], timings)
+            await self._place(features, judged, scored, retried)
+        return scored
+
+    async def probe(self) -> bool:
+        """True when a canned event gets a verdict from every detector."""
+        features: Features = await self._until("preprocessor", self._stages.probe)
+        raw = await self._detect(features.values)
+        judged = await self._until("combiner", self._stages.judge, features.values,
+                                   features.context, raw, [""])  # fmt: skip
+        return len(raw) == len(self._stages.detectors) and len(judged.verdicts) == 1
+
+    async def flush(self) -> None:
+        """Carry what may be learned although no batch comes by."""
+        learn, self._learn = self._learn, []
+        if not learn:
+            return
+        try:
+            await asyncio.wait_for(_call(self._stages.learn, learn), STAGE_DEADLINE_S)
+        except self._transient:
+            self._learn = learn + self._learn
+
+    async def _prepare(
+        self, parts: list[bytes], framing: Framing, timings: dict[str, float]
+    ) -> tuple[Features, bool]:
+        learn, self._learn = self._learn, []
+        started = time.perf_counter()
+        attempts: list[int] = []
+        try:
+            with self._tracing.span("ztad.preprocess", framing=framing):
+                features: Features = await self._until(
+                    "preprocessor",
+                    self._stages.prepare,
+                    Payload(parts, framing, learn),
+                    attempts=attempts,
+                )
+        except BaseException:
+            self._learn = learn + self._learn
+            raise
+        timings["preprocess"] = time.perf_counter() - started
+        return features, len(attempts) > 1
+
+    async def _judge(
+        self, features: Features, trace_ids: list[str], timings: dict[str, float]
+    ) -> Judged:
+        started = time.perf_counter()
+        with self._tracing.span("ztad.detect", events=len(features.rows)):
+            raw = await self._detect(features.values)
+        detected = time.perf_counter()
+        timings["detect"] = detected - started
+        if not raw:
+            raise StageUnavailable("every detector", "none answered")
+        with self._tracing.span("ztad.combine", detectors=len(raw)):
+            judged: Judged = await self._until(
+                "combiner", self._stages.judge, features.values, features.context, raw, trace_ids
+            )
+        timings["combine"] = time.perf_counter() - detected
+        self._learn.extend(judged.learn)
+        return judged
+
+    async def _detect(self, values: bytes) -> dict[str, bytes]:
+        """Raw scores of the detectors that answered in time."""
+        now = time.monotonic()
+        asked = {
+            name: call
+            for name, call in self._stages.detectors.items()
+            if self._resting.get(name, 0.0) <= now
+        }
+        answers = await asyncio.gather(*(self._ask(name, asked[name], values) for name in asked))
+        return {
+            name: scores for name, scores in zip(asked, answers, strict=True) if scores is not None
+        }
+
+    async def _ask(self, name: str, call: Call, values: bytes) -> bytes | None:
+        """One detector's scores, retried once if its replica died; None if it does not answer."""
+        deadline = time.monotonic() + DETECTOR_DEADLINE_S
+        for _ in range(2):
+            try:
+                left = max(0.05, deadline - time.monotonic())
+                scores: bytes = await asyncio.wait_for(_call(call, values), left)
+                return scores
+            except TimeoutError:
+                break
+            except self._transient:
+                continue
+        self._resting[name] = time.monotonic() + REST_S
+        return None
+
+    async def _until(
+        self, stage: str, call: Call, *args: Any, attempts: list[int] | None = None
+    ) -> Any:
+        """Call a stage, again while its replica is being replaced, until its deadline."""
+        deadline = time.monotonic() + STAGE_DEADLINE_S
+        while True:
+            if attempts is not None:
+                attempts.append(1)
+            left = deadline - time.monotonic()
+            try:
+                return await asyncio.wait_for(_call(call, *args), max(0.05, left))
+            except self._transient as error:
+                if time.monotonic() + RETRY_PAUSE_S >= deadline:
+                    raise StageUnavailable(stage, type(error).__name__) from None
+                await asyncio.sleep(RETRY_PAUSE_S)
+
+    async def _place(
+        self, features: Features, judged: Judged, scored: Scored, retried: bool
+    ) -> None:
+        """Put verdicts in their places, first verdicts in those of repeated events; record."""
+        verdicts = judged.verdicts
+        scored.alerts, scored.degraded = judged.alerts, judged.degraded
+        if features.duplicates:
+            verdicts = await self._with_first(features, verdicts, retried)
+            scored.duplicates = len(features.duplicates)
+        for index, verdict in zip(features.rows, verdicts, strict=True):
+            scored.answers[index] = verdict
+        self._recorder.put(
+            Recorded(features.event_ids, judged.verdicts, features.columns, features.values)
+        )
+
+    async def _with_first(
+        self, features: Features, verdicts: list[bytes], retried: bool
+    ) -> list[bytes]:
+        """Repeated ids answer with their first verdict, wherever it is by now."""
+        here: dict[str, bytes] = {}
+        for row, event_id in enumerate(features.event_ids):
+            if row not in features.duplicates:
+                here[event_id] = verdicts[row]
+        wanted = [name for name in features.duplicates.values() if name not in here]
+        known = here | self._recorder.find(wanted)
+        missing = [name for name in wanted if name not in known]
+        if missing and not retried:
+            known |= await self._remembered(missing)
+        answers = list(verdicts)
+        for row, event_id in features.duplicates.items():
+            first = known.get(event_id)
+            if first is not None:
+                answers[row] = marked(first, duplicate=True)
+            elif retried:
+                # Our own second attempt, not the client's: the first never got an answer.
+                answers[row] = marked(verdicts[row], duplicate=False)
+        return answers
+
+    async def _remembered(self, event_ids: list[str]) -> dict[str, bytes]:
+        try:
+            known: dict[str, bytes] = await asyncio.wait_for(
+                _call(self._stages.first, event_ids), FIRST_VERDICT_WAIT_S
+            )
+        except self._transient:
+            return {}
+        return known
+
+    async def run_recorder(self) -> None:
+        """Hand verdicts to the Recorder until cancelled; run it as a background task."""
+        await self._recorder.run(self._transient)
+
+
+class RecordQueue:
+    """Verdicts on their way to the Recorder: bounded, batched, and never in anybody's way."""
+
+    def __init__(self, record: Call, most_events: int = 200_000, interval_s: float = 0.1) -> None:
+        self._record = record
+        self._most = most_events
+        self._interval_s = interval_s
+        self._waiting: list[Recorded] = []
+        self._sending: list[Recorded] = []
+        self._events = 0
+        self.dropped = 0
+
+    def put(self, recorded: Recorded) -> None:
+        """Queue a batch; beyond the bound the oldest is given up and counted."""
+        self._waiting.append(recorded)
+        self._events += len(recorded.event_ids)
+        while self._events > self._most and len(self._waiting) > 1:
+            lost = len(self._waiting.pop(0).event_ids)
+            self._events -= lost
+            self.dropped += lost
+
+    def find(self, event_ids: list[str]) -> dict[str, bytes]:
+        """Verdicts that are still here."""
+        wanted = set(event_ids)
+        found: dict[str, bytes] = {}
+        if not wanted:
+            return found
+        for recorded in (*self._sending, *self._waiting):
+            for event_id, verdict in zip(recorded.event_ids, recorded.verdicts, strict=True):
+                if event_id in wanted:
+                    found.setdefault(event_id, verdict)
+        return found
+
+    async def run(self, transient: tuple[type[Exception], ...]) -> None:
+        """Send what waits, a few times a second; what cannot be sent goes back to the front."""
+        while True:
+            await asyncio.sleep(self._interval_s)
+            if not self._waiting:
+                continue
+            self._sending, self._waiting = self._waiting, []
+            self._events = 0
+            while self._sending:
+                try:
+                    batch = self._sending[0]
+                    await asyncio.wait_for(_call(self._record, batch), STAGE_DEADLINE_S)
+                except transient:
+                    self._waiting = self._sending + self._waiting
+                    self._events = sum(len(batch.event_ids) for batch in self._waiting)
+                    break
+                self._sending = self._sending[1:]
+            self._sending = []
+
+
+def marked(verdict: bytes, *, duplicate: bool) -> bytes:
+    """An encoded verdict with ``duplicate`` set, every other byte of its values unchanged."""
+    fields = msgspec.json.decode(verdict, type=dict[str, msgspec.Raw])
+    fields["duplicate"] = msgspec.Raw(b"true" if duplicate else b"false")
+    return msgspec.json.encode(fields)
+
+
+async def _call(call: Call, *args: Any) -> Any:
+    """Await a Serve response or anything awaitable as a plain coroutine."""
+    return await call.remote(*args)

@@ -1,0 +1,48 @@
+"""Settings from the environment: the only place that reads it. Every field says what it does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be used: which variable, and what is expected of it."""
+
+
+class Settings(BaseModel):
+    """What an operator sets once per machine, as ``ZTAD_<NAME>`` in the environment."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    home: Path = Field(default_factory=lambda: Path.home() / ".local" / "share" / "ztad")
+    """``ZTAD_HOME``: where run records, live history and the demo's files are kept."""
+
+    api_keys: tuple[str, ...] = ()
+    """``ZTAD_API_KEYS``: comma-separated keys, each of which may call every route. Without any,
+    only this machine is answered."""
+
+    run_id: str = ""
+    """``ZTAD_RUN_ID``: set by ``ztad serve`` in all its processes, so that ``ztad stop`` finds
+    them and no others."""
+
+
+def load(environment: Mapping[str, str] | None = None) -> Settings:
+    """Settings of an environment (default: the process's); raises :class:`SettingsError`."""
+    env = os.environ if environment is None else environment
+    given: dict[str, object] = {}
+    if env.get("ZTAD_HOME"):
+        given["home"] = env["ZTAD_HOME"]
+    if env.get("ZTAD_API_KEYS"):
+        given["api_keys"] = tuple(key for key in env["ZTAD_API_KEYS"].split(",") if key.strip())
+    if env.get("ZTAD_RUN_ID"):
+        given["run_id"] = env["ZTAD_RUN_ID"]
+    try:
+        return Settings.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = f"ZTAD_{str(first['loc'][0]).upper()}"
+        raise SettingsError(f"{name}: {first['msg']}") from None

@@ -1,0 +1,170 @@
+"""Traces and metrics: their names, and the little that sets them up.
+
+Ray Serve opens a span for every call between deployments once it is told where a provider comes
+from (``RAY_SERVE_TRACING_EXPORTER_IMPORT_PATH``); :func:`span_processors` is that place. It
+installs our own provider first, because Serve's samples every hop anew and leaves orphans behind.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import (
+    Decision,
+    ParentBased,
+    Sampler,
+    SamplingResult,
+    TraceIdRatioBased,
+)
+from opentelemetry.trace import Link, SpanKind
+from opentelemetry.util.types import Attributes
+
+SpanName = Literal[
+    "ztad.score",  # one payload from the queue to its verdicts; links every event's trace
+    "ztad.preprocess",  # the call of the Preprocessor
+    "ztad.detect",  # all detectors, side by side
+    "ztad.combine",  # the call of the Combiner
+    "ztad.event",  # one event's share of a micro-batch, in the event's own trace
+]
+
+#: Where Serve looks for our provider.
+EXPORTER_IMPORT_PATH = "services.telemetry:span_processors"
+#: Share of requests traced unless the caller decided or OTEL_TRACES_SAMPLER_ARG says otherwise.
+DEFAULT_RATIO = 0.01
+#: Serve's spans at the door; only these may begin a trace.
+_ENTRY = ("replica_handle_request Gateway", "proxy_http_request")
+#: Most links on one micro-batch; a span is not a database.
+MOST_LINKS = 64
+_TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+
+
+class EntrySampler(Sampler):
+    """Samples a share of the spans at the door, and no other span without a parent.
+
+    Without it every unsampled hop would roll the dice again and start an orphan.
+    """
+
+    def __init__(self, ratio: float) -> None:
+        self._at_the_door = TraceIdRatioBased(ratio)
+
+    def should_sample(
+        self,
+        parent_context: Context | None,
+        trace_id: int,
+        name: str,
+        kind: SpanKind | None = None,
+        attributes: Attributes = None,
+        links: Sequence[Link] | None = None,
+        trace_state: Any = None,
+    ) -> SamplingResult:
+        if not name.startswith(_ENTRY):
+            return SamplingResult(Decision.DROP)
+        return self._at_the_door.should_sample(parent_context, trace_id, name, kind, attributes)
+
+    def get_description(self) -> str:
+        return "ZtadEntrySampler"
+
+
+def wanted(environment: dict[str, str] | None = None) -> bool:
+    """Whether the standard variables ask for traces to be exported."""
+    env = os.environ if environment is None else environment
+    if env.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return False
+    if env.get("OTEL_TRACES_EXPORTER", "otlp") == "none":
+        return False
+    return bool(
+        env.get("OTEL_EXPORTER_OTLP_ENDPOINT") or env.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    )
+
+
+def span_processors() -> list[SpanProcessor]:
+    """Install our provider in this replica and return the processors Serve is to add to it."""
+    ratio = float(os.environ.get("OTEL_TRACES_SAMPLER_ARG", DEFAULT_RATIO))
+    resource = Resource.create({"service.name": os.environ.get("OTEL_SERVICE_NAME", "ztad")})
+    sampler = ParentBased(root=EntrySampler(ratio))
+    trace.set_tracer_provider(TracerProvider(resource=resource, sampler=sampler))
+    if not wanted():
+        return []
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+    return [BatchSpanProcessor(OTLPSpanExporter())]
+
+
+class Tracing:
+    """Opens spans around stage calls. ``enabled=False`` costs one comparison a call."""
+
+    def __init__(self, *, enabled: bool) -> None:
+        self.enabled = enabled
+        self._tracer = trace.get_tracer("ztad")
+
+    def current(self) -> Context | None:
+        """The context of the request being served if its trace is recorded, else None."""
+        if not self.enabled:
+            return None
+        context = otel_context.get_current()
+        return context if trace.get_current_span(context).is_recording() else None
+
+    @contextmanager
+    def span(self, name: SpanName, **attributes: str | int) -> Iterator[None]:
+        """A child of the current span; nothing when the current trace is not recorded."""
+        if self.current() is None:
+            yield
+            return
+        prefixed = {f"ztad.{key}": value for key, value in attributes.items()}
+        with self._tracer.start_as_current_span(name, attributes=prefixed):
+            yield
+
+    @contextmanager
+    def batch(self, contexts: Sequence[Context], events: int) -> Iterator[None]:
+        """One span for a micro-batch, in the first recorded event's trace, linked to the others;
+        each of the others gets a span of its own that links back."""
+        if not contexts:
+            yield
+            return
+        links = [Link(_span_context(context)) for context in contexts[1:MOST_LINKS]]
+        token = otel_context.attach(contexts[0])
+        try:
+            with self._tracer.start_as_current_span(
+                "ztad.score", links=links, attributes={"ztad.events": events}
+            ) as span:
+                others = [self._event_span(context, span) for context in contexts[1:]]
+                try:
+                    yield
+                finally:
+                    for other in others:
+                        other.end()
+        finally:
+            otel_context.detach(token)
+
+    def _event_span(self, context: Context, batch: trace.Span) -> trace.Span:
+        links = [Link(batch.get_span_context())]
+        return self._tracer.start_span("ztad.event", context=context, links=links)
+
+
+NO_TRACING = Tracing(enabled=False)
+
+
+def trace_id(traceparent: bytes | None, context: Context | None) -> str:
+    """The id under which a request can be found: its own trace, the caller's, or a fresh one."""
+    if context is not None:
+        return f"{_span_context(context).trace_id:032x}"
+    if traceparent is not None:
+        given = _TRACEPARENT.fullmatch(traceparent)
+        if given is not None and given.group(1) != b"0" * 32:
+            return given.group(1).decode()
+    return f"{random.getrandbits(128):032x}"
+
+
+def _span_context(context: Context) -> trace.SpanContext:
+    return trace.get_current_span(context).get_span_context()
