@@ -38,7 +38,8 @@ class Findings:
             if verdict.is_anomaly:
                 self.alerts += 1
                 self.users[event.user_id] += 1
-                self.addresses[event.source_ip or "(no address)"] += 1
+                if event.source_ip:
+                    self.addresses[event.source_ip] += 1
             if self._most:
                 self._rank(event, verdict)
 
