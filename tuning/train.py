@@ -105,7 +105,7 @@ def train(
     ordered = sorted(events, key=lambda event: event.timestamp)
     known = np.array([event.event_id in anomalous for event in ordered], np.bool_)
     step("learning habits")
-    first, _ = _run(ordered, lambda rows, x: ~known[rows] & _plain(x))
+    first, _ = _run(ordered, lambda rows, x, learning: ~known[rows] & _plain(x))
     usable = _warm(len(ordered)) & _plain(first) & ~known
     ordinary = _ordinary(first.sum(axis=1, dtype=np.float64), usable)
     step("fitting a provisional ensemble")
@@ -113,7 +113,9 @@ def train(
     limit = _cut(provisional(first[usable])) if usable.any() else np.inf
     step("learning habits again, without what looks strange")
     features, history = _run(
-        ordered, lambda rows, x: ~known[rows] & _plain(x) & (provisional(x) <= limit)
+        ordered,
+        # As serving does: of users in learning mode all that is plain, or nothing could begin.
+        lambda rows, x, learning: ~known[rows] & _plain(x) & (learning | (provisional(x) <= limit)),
     )
     usable = _warm(len(ordered)) & _plain(features) & ~known
     strange = provisional(features)
@@ -168,7 +170,7 @@ def _quantiles(scores: Values) -> list[float]:
 
 
 def _run(
-    events: Sequence[AuthEvent], learnable: Callable[[slice, Features], Mask]
+    events: Sequence[AuthEvent], learnable: Callable[[slice, Features, Mask], Mask]
 ) -> tuple[Features, EmbeddedHistory]:
     """Features of every event in order, learning block by block what ``learnable`` allows."""
     history = EmbeddedHistory()
@@ -178,7 +180,7 @@ def _run(
         rows = slice(start, start + len(block))
         facts = history.observe(block, now_s=block[-1].timestamp.timestamp())
         batch = extract(block, facts)
-        allowed = learnable(rows, batch.values)
+        allowed = learnable(rows, batch.values, facts.learning)
         history.learn(event.event_id for event, ok in zip(block, allowed, strict=True) if ok)
         blocks.append(batch.values)
     return np.concatenate(blocks), history
