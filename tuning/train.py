@@ -37,6 +37,9 @@ Values = NDArray[np.float64]
 
 #: Events between two calls of ``learn``; serving learns about as often under load.
 LEARN_EVERY = 250
+#: At least this many calls of ``learn`` in a training: in one of a hundred events a block of 250
+#: would leave all of them as seen by a history that knows nobody, which serving never is again.
+LEAST_LEARNINGS = 100
 #: The first share of the events only warms up the history: there everything is new to everybody.
 WARM_UP = 0.1
 #: Fewer events than this and nothing is spared for warming up.
@@ -175,8 +178,9 @@ def _run(
     """Features of every event in order, learning block by block what ``learnable`` allows."""
     history = EmbeddedHistory()
     blocks = []
-    for start in range(0, len(events), LEARN_EVERY):
-        block = events[start : start + LEARN_EVERY]
+    size = max(1, min(LEARN_EVERY, len(events) // LEAST_LEARNINGS))
+    for start in range(0, len(events), size):
+        block = events[start : start + size]
         rows = slice(start, start + len(block))
         facts = history.observe(block, now_s=block[-1].timestamp.timestamp())
         batch = extract(block, facts)
