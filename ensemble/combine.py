@@ -35,7 +35,9 @@ def maximum(surprises: Values, weights: Values) -> Values:
 
 
 def weighted(surprises: Values, weights: Values) -> Values:
-    return np.asarray((weights @ surprises) / weights.sum())
+    """Weighted mean; the plain one where only detectors without weight answered."""
+    total = weights.sum()
+    return np.asarray((weights @ surprises) / total) if total > 0 else mean(surprises, weights)
 
 
 def vote(surprises: Values, weights: Values) -> Values:

@@ -18,7 +18,7 @@ SEVERITIES: tuple[tuple[float, Severity], ...] = (
 
 
 class Reason(msgspec.Struct, frozen=True, gc=False):
-    """Why an event is suspicious, observed against usual; weights of a verdict sum to 1."""
+    """Why an event is suspicious, observed against usual; weights of a verdict sum to at most 1."""
 
     code: str
     text: str
