@@ -54,14 +54,20 @@ def _learn_values(
     seen: Sighting, base: Baseline, tenant: Tenant, settings: HistorySettings
 ) -> None:
     limit, most = settings.user_limit, settings.user_values
+    room = limit - 1.0
     for value, field, firsts in zip(seen.values, base.fields, tenant.firsts, strict=True):
         if value is None:
             continue
-        known = field.weight > 0.0
-        first = field.learn(value, limit, most)
-        if known:  # the very first value of a field is no surprise, whoever the user
+        counts, weight = field.counts, field.weight
+        if value in counts and weight <= room:  # as field.learn, without its bounds
+            counts[value] += 1.0
+            field.weight = weight + 1.0
             firsts.events += 1.0
-            firsts.firsts += first
+        elif weight == 0.0:
+            field.learn(value, limit, most)  # the first of all is no surprise, whoever the user
+        else:
+            firsts.events += 1.0
+            firsts.firsts += field.learn(value, limit, most)
     limit, most = settings.tenant_limit, settings.tenant_values
     fields = tenant.baseline.fields
     for value, field in zip(seen.values[:_TENANT_FIELDS], fields, strict=False):
