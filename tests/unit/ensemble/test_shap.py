@@ -107,8 +107,10 @@ def test_explaining_imports_no_tensorflow_and_scoring_no_shap(bundle: Bundle) ->
         from pathlib import Path
         from ensemble.explain.shap import ShapExplainer
         from ensemble.scorer import Scorer, load_bundle
+        from preprocessing.event import decode_event
         loaded = load_bundle(Path(sys.argv[1]))
-        Scorer(loaded)
+        event = b'{"timestamp": "2026-11-22T08:15:00Z", "user_id": "ada", "outcome": "success"}'
+        Scorer(loaded).score([decode_event(event, now_s=4e9)], now_s=4e9)
         heavy = ("shap", "sklearn", "pandas", "tensorflow", "keras")
         print([name for name in heavy if name in sys.modules])
         explainer = ShapExplainer(loaded)
