@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import time
 from collections.abc import Callable, Iterable
+from math import ceil
 
 from services.http import HttpError, Scope, header
 
@@ -14,8 +15,8 @@ class Guard:
     """Checks API keys (``Authorization: Bearer KEY`` or ``X-API-Key: KEY``) and a rate per key.
 
     Only hashes of keys are kept. Without keys everybody is let in: the gateway then listens on the
-    loopback interface alone (see services/node.py). ``events_per_s`` bounds each caller's rate of
-    requests; 0 means no bound.
+    loopback interface alone (see services/node.py). ``requests_per_s`` bounds each caller's rate;
+    0 means no bound.
     """
 
     def __init__(
@@ -50,13 +51,15 @@ class Guard:
         return digest
 
     def _spend(self, caller: str) -> None:
-        """One token of the caller's bucket, which holds one second's worth."""
+        """One token of the caller's bucket, which holds one second's worth and at least one."""
         now = self._clock()
-        tokens, at = self._buckets.get(caller, (self._rate, now))
-        tokens = min(self._rate, tokens + (now - at) * self._rate)
+        most = max(1.0, self._rate)
+        tokens, at = self._buckets.get(caller, (most, now))
+        tokens = min(most, tokens + (now - at) * self._rate)
         if tokens < 1.0:
             message = f"more than {self._rate:g} requests a second; slow down"
-            raise HttpError(429, "rate", message, retry_after_s=1)
+            wait_s = ceil((1.0 - tokens) / self._rate)
+            raise HttpError(429, "rate", message, retry_after_s=wait_s)
         self._buckets[caller] = (tokens - 1.0, now)
 
 

@@ -8,6 +8,7 @@ while all slots are busy events gather, and the next free slot takes all of them
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,13 @@ class Overloaded(RuntimeError):
     def __init__(self, waiting: int, retry_after_s: int = 1) -> None:
         super().__init__(f"{waiting:,} events are waiting; try again in {retry_after_s} s")
         self.retry_after_s = retry_after_s
+
+
+class Abandoned(RuntimeError):
+    """The call that was to answer a batch was cancelled under way; it may be made again."""
+
+    def __init__(self) -> None:
+        super().__init__("the batch was given up before it was answered; try again")
 
 
 @dataclass(slots=True)
@@ -73,18 +81,22 @@ class Coalescer(Generic[T, R]):
 
     def _start(self) -> None:
         self._active += 1
-        task = asyncio.get_running_loop().create_task(self._drain())
+        # A context of its own: what a request carries in its context variables, such as its trace
+        # and its cancellation, must not reach the events of others that this slot serves.
+        task = asyncio.get_running_loop().create_task(self._drain(), context=contextvars.Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _drain(self) -> None:
         """Score batches until the queue is empty."""
-        # One turn of the loop lets requests that arrived together join the batch.
-        await asyncio.sleep(0)
-        while batch := self._take():
-            await self._answer(batch)
-        # No await since the queue was seen empty: an item that comes later finds this slot free.
-        self._active -= 1
+        try:
+            # One turn of the loop lets requests that arrived together join the batch.
+            await asyncio.sleep(0)
+            while batch := self._take():
+                await self._answer(batch)
+        finally:
+            # No await since the queue was seen empty: whatever comes later finds this slot free.
+            self._active -= 1
 
     def _take(self) -> list[_Waiting[T, R]]:
         batch: list[_Waiting[T, R]] = []
@@ -97,11 +109,25 @@ class Coalescer(Generic[T, R]):
     async def _answer(self, batch: list[_Waiting[T, R]]) -> None:
         try:
             answers = await self._score_batch([waiting.item for waiting in batch])
-        except Exception as error:  # noqa: BLE001 - handed to the callers, whatever it is
+            answered = list(zip(batch, answers, strict=True))
+        except (Exception, asyncio.CancelledError) as error:
             for waiting in batch:
                 if not waiting.answer.done():
-                    waiting.answer.set_exception(error)
+                    waiting.answer.set_exception(_for_callers(error))
+            if isinstance(error, asyncio.CancelledError) and _cancelled():
+                raise
             return
-        for waiting, answer in zip(batch, answers, strict=True):
+        for waiting, answer in answered:
             if not waiting.answer.done():
                 waiting.answer.set_result(answer)
+
+
+def _for_callers(error: BaseException) -> BaseException:
+    """A cancelled call is a failed batch; it does not cancel those who wait for it."""
+    return Abandoned() if isinstance(error, asyncio.CancelledError) else error
+
+
+def _cancelled() -> bool:
+    """Whether somebody wants the current task itself to end."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

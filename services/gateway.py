@@ -13,7 +13,7 @@ import msgspec
 from opentelemetry.context import Context
 
 from services.auth import Guard
-from services.coalescer import Coalescer, Overloaded
+from services.coalescer import Abandoned, Coalescer, Overloaded
 from services.documents import DOCS, OPENAPI
 from services.http import (
     HTML,
@@ -130,7 +130,7 @@ class GatewayApp:
             return
         self._metrics.requests.labels(call.route, str(response.status)).inc()
         self._metrics.latency.labels(call.route).observe(time.perf_counter() - started)
-        await respond(send, response, call.trace_id)
+        await respond(send, response, call.trace_id, head=scope["method"] == "HEAD")
 
     async def _answer(self, scope: Scope, receive: Receive, call: Call) -> Response:
         try:
@@ -146,7 +146,7 @@ class GatewayApp:
             self._metrics.shed.labels("503").inc()
             retry = error.retry_after_s
             return HttpError(503, "load", str(error), retry_after_s=retry).response()
-        except StageUnavailable as error:
+        except (StageUnavailable, Abandoned) as error:
             self._metrics.shed.labels("503").inc()
             return HttpError(503, "service", str(error), retry_after_s=1).response()
         except self._unavailable as error:
@@ -318,8 +318,10 @@ def _handler(scope: Scope, call: Call) -> Handler:
     if found is None:
         raise HttpError(404, "path", "no such route; see /docs")
     method, handler = found
-    if scope["method"] != method:
-        raise HttpError(405, "method", f"expected {method}")
+    given = scope["method"]
+    if given != method and not (given == "HEAD" and method == "GET"):
+        allow = "GET, HEAD" if method == "GET" else method
+        raise HttpError(405, "method", f"expected {method}", headers=((b"allow", allow.encode()),))
     return handler
 
 

@@ -36,19 +36,27 @@ class HttpError(Exception):
     """An answer that is no verdict: status, the field at fault, and what is expected of it."""
 
     def __init__(
-        self, status: int, field: str, message: str, *, retry_after_s: int | None = None
+        self,
+        status: int,
+        field: str,
+        message: str,
+        *,
+        retry_after_s: int | None = None,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
     ) -> None:
         super().__init__(message)
         self.status = status
         self.field = field
         self.message = message
         self.retry_after_s = retry_after_s
+        self.headers = headers
 
     def response(self) -> Response:
         """``{"error": {"field", "message"}}`` with ``Retry-After`` where there is a point."""
         retry = self.retry_after_s
-        headers = ((b"retry-after", str(retry).encode()),) if retry is not None else ()
-        return Response(self.status, error_body(self.field, self.message), JSON, headers)
+        again = ((b"retry-after", str(retry).encode()),) if retry is not None else ()
+        body = error_body(self.field, self.message)
+        return Response(self.status, body, JSON, (*self.headers, *again))
 
 
 class Disconnected(Exception):
@@ -104,8 +112,8 @@ def too_large(most_bytes: int) -> HttpError:
     return HttpError(413, "body", message)
 
 
-async def respond(send: Send, response: Response, trace_id: str) -> None:
-    """Send a whole answer; every answer carries ``X-Trace-Id``."""
+async def respond(send: Send, response: Response, trace_id: str, *, head: bool = False) -> None:
+    """Send a whole answer, its headers only for ``head``; every one carries ``X-Trace-Id``."""
     headers = [
         (b"content-type", response.content_type),
         (b"content-length", str(len(response.body)).encode()),
@@ -113,4 +121,4 @@ async def respond(send: Send, response: Response, trace_id: str) -> None:
         *response.headers,
     ]
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    await send({"type": "http.response.body", "body": response.body})
+    await send({"type": "http.response.body", "body": b"" if head else response.body})

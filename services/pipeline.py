@@ -9,6 +9,7 @@ refused.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ import msgspec
 
 from services.telemetry import NO_TRACING, Tracing
 from services.wire import Features, Framing, ItemError, Judged, Payload, Recorded
+
+LOG = logging.getLogger("ztad.pipeline")
 
 #: Callers wait this long for a Preprocessor or Combiner that is being replaced, seconds.
 STAGE_DEADLINE_S = 5.0
@@ -192,6 +195,9 @@ class Pipeline:
                 break
             except self._transient:
                 continue
+            except Exception:  # whatever is wrong with one detector, the others decide
+                LOG.exception("%s failed", name)
+                break
         self._resting[name] = time.monotonic() + REST_S
         return None
 
