@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import Annotated, Any, Literal, get_args
 
 import msgspec
@@ -43,8 +43,9 @@ class AuthEvent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """One authentication or access event. Absent optional fields are ``None``.
 
     ``timestamp`` carries an offset; ``latitude``/``longitude`` are degrees; ``bytes_transferred``
-    is a count of bytes; ``failed_attempts`` is what the source itself counted. ``event_id`` is
-    empty only between decoding and :func:`with_ids`.
+    is a count of bytes; ``failed_attempts`` is what the source itself counted. Decoding gives an
+    address its one canonical spelling. ``event_id`` is empty only between decoding and
+    :func:`with_ids`.
     """
 
     timestamp: Timestamp
@@ -220,11 +221,17 @@ def encode_event(event: AuthEvent) -> bytes:
 
 @lru_cache(maxsize=1 << 16)
 def canonical_ip(text: str) -> str | None:
-    """The address in canonical form, or ``None`` if ``text`` is no IPv4/IPv6 address."""
+    """The address in canonical form, or ``None`` if ``text`` is no IPv4/IPv6 address.
+
+    >>> canonical_ip("2001:DB8:0:0::1"), canonical_ip("::ffff:192.0.2.1")
+    ('2001:db8::1', '192.0.2.1')
+    """
     try:
-        return str(ip_address(text.strip()))
+        address = ip_address(text.strip())
     except ValueError:
         return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return str(mapped or address)
 
 
 def _plain(body: bytes, events: list[AuthEvent], now_s: float) -> bool:
@@ -235,13 +242,23 @@ def _plain(body: bytes, events: list[AuthEvent], now_s: float) -> bool:
     return all(
         event.event_id
         and EARLIEST_S <= event.timestamp.timestamp() <= latest
-        and (event.source_ip is None or canonical_ip(event.source_ip) is not None)
+        and (event.source_ip is None or _respell_ip(event, event.source_ip))
         for event in events
     )
 
 
+def _respell_ip(event: AuthEvent, source_ip: str) -> bool:
+    """Put the address of a just decoded event into canonical form; False if it is none."""
+    canonical = canonical_ip(source_ip)
+    if canonical is None:
+        return False
+    if canonical != source_ip:
+        msgspec.structs.force_setattr(event, "source_ip", canonical)
+    return True
+
+
 def _check(event: AuthEvent, now_s: float, maybe_nul: bool) -> None:
-    """Rules that types cannot express; raises :class:`InvalidEvent`."""
+    """Rules that types cannot express; raises :class:`InvalidEvent`. Respells the address."""
     known = event.event_id or None
     at = event.timestamp.timestamp()
     if at < EARLIEST_S:
@@ -249,7 +266,7 @@ def _check(event: AuthEvent, now_s: float, maybe_nul: bool) -> None:
     if at > now_s + MAX_AHEAD_S:
         message = f"more than 24 h ahead of now: {event.timestamp.isoformat()}"
         raise InvalidEvent("timestamp", message, known)
-    if event.source_ip is not None and canonical_ip(event.source_ip) is None:
+    if event.source_ip is not None and not _respell_ip(event, event.source_ip):
         message = f"expected an IPv4 or IPv6 address, got {event.source_ip[:64]!r}"
         raise InvalidEvent("source_ip", message, known)
     if maybe_nul:

@@ -56,7 +56,7 @@ def events() -> st.SearchStrategy[AuthEvent]:
         event_id=text(128),
         action=st.sampled_from(["login", "access", "transfer", "mfa", "logout"]),
         auth_kind=st.sampled_from(["interactive", "token", "service"]),
-        source_ip=optional | st.ip_addresses().map(str),
+        source_ip=optional | st.ip_addresses().map(str).map(canonical_ip),
         country=optional | st.from_regex(r"[A-Za-z]{2}\Z", fullmatch=True),
         city=optional | text(20),
         latitude=optional | st.floats(-90, 90),
@@ -216,6 +216,13 @@ def test_a_row_needs_a_real_stamp(stamp: str) -> None:
 def test_addresses_have_one_form() -> None:
     assert canonical_ip("2001:DB8:0::1") == "2001:db8::1"
     assert canonical_ip("not an address") is None
+
+
+@pytest.mark.parametrize("spelling", ["2001:DB8:0:0::1", "2001:db8::1", " 2001:0db8::0001"])
+def test_one_address_has_one_spelling(spelling: str) -> None:
+    (event,) = decode_array(b"[" + body(source_ip=spelling) + b"]", now_s=NOW_S)
+    assert event == decode_event(body(source_ip="2001:db8::1"), now_s=NOW_S)
+    assert event == decode_event(body(source_ip=spelling), now_s=NOW_S)
 
 
 @given(events())

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preprocessing.event import FIELDS, AuthEvent, encode_event
+from preprocessing.event import FIELDS, AuthEvent, canonical_ip, encode_event
 from preprocessing.sources import Item, Rejected, SourceError, SourceOptions
 from preprocessing.sources.native import read
 from preprocessing.sources.native_csv import cells
@@ -166,7 +166,7 @@ EVENTS = st.builds(
     user_id=st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1),
     outcome=st.sampled_from(["success", "failure"]),
     event_id=st.uuids().map(str),
-    source_ip=st.none() | st.ip_addresses().map(str),
+    source_ip=st.none() | st.ip_addresses().map(str).map(canonical_ip),
     latitude=st.none() | st.floats(-90, 90),
     asn=st.none() | st.integers(0, 2**32 - 1),
     mfa=st.none() | st.booleans(),
