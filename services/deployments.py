@@ -23,7 +23,7 @@ from preprocessing.event import (
     Decoded,
     InvalidEvent,
     decode_array,
-    decode_items,
+    decode_event,
     decode_lines,
 )
 from preprocessing.prepare import Context, Prepared, prepare
@@ -204,7 +204,15 @@ def _decoded(payload: Payload, now_s: float) -> list[Decoded]:
         return decode_array(payload.parts[0], now_s=now_s)
     if payload.framing == "lines":
         return decode_lines(payload.parts[0], now_s=now_s)
-    return decode_items(payload.parts, now_s=now_s)
+    return [_event(part, now_s) for part in payload.parts]
+
+
+def _event(body: bytes, now_s: float) -> Decoded:
+    """One request's event: equal bodies of two requests are one event sent twice."""
+    try:
+        return decode_event(body, now_s=now_s)
+    except InvalidEvent as error:
+        return error
 
 
 def _wired(rows: list[int], items: int, prepared: Prepared, errors: list[ItemError]) -> Features:
