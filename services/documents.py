@@ -6,7 +6,9 @@ from typing import Any
 
 import msgspec
 
+from ensemble.scorer import ensemble_of
 from ensemble.verdict import Verdict
+from models.bundle import Bundle
 from preprocessing.event import AuthEvent
 
 _ERROR = {
@@ -131,6 +133,31 @@ def _openapi() -> dict[str, Any]:
 
 _OPENAPI = _openapi()
 OPENAPI: bytes = msgspec.json.encode(_OPENAPI)
+
+
+def models_document(bundle: Bundle) -> bytes:
+    """The answer of ``GET /v1/models`` for one bundle."""
+    spec, manifest = ensemble_of(bundle), bundle.manifest
+    return msgspec.json.encode(
+        {
+            "variants": {
+                "champion": {
+                    "version": bundle.version,
+                    "created": manifest.created,
+                    "detectors": list(bundle.detectors),
+                    "method": spec.method,
+                    "threshold": spec.threshold,
+                    "alert_budget": spec.budget,
+                    "schema": manifest.schema.version,
+                    "features": list(manifest.schema.names),
+                    "metrics": manifest.details.metrics,
+                    "fingerprint": manifest.details.fingerprint,
+                    "weight": 1.0,
+                }
+            }
+        }
+    )
+
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>ztad API</title>

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from ray import serve
 from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from ensemble.scorer import ensemble_of, load_bundle
+from ensemble.scorer import load_bundle
 from services.auth import Guard
+from services.documents import models_document
 from services.gateway import GatewayApp, Lookups
 from services.metrics import GatewayMetrics
 from services.pipeline import Pipeline, Stages
@@ -84,31 +84,8 @@ def _lookups(args: dict[str, Any], recorder: Handle, explainer: Handle) -> Looku
         explained: dict[str, Any] = await explainer.explain.remote(values)
         return explained
 
-    return Lookups(event, explain, _models(args["bundle"]), args["most_verdicts"])
-
-
-def _models(path: str) -> bytes:
-    """The answer of ``GET /v1/models`` for one bundle."""
-    bundle = load_bundle(Path(path))
-    spec, manifest = ensemble_of(bundle), bundle.manifest
-    return msgspec.json.encode(
-        {
-            "variants": {
-                "champion": {
-                    "version": bundle.version,
-                    "created": manifest.created,
-                    "detectors": list(bundle.detectors),
-                    "method": spec.method,
-                    "threshold": spec.threshold,
-                    "alert_budget": spec.budget,
-                    "schema": manifest.schema.version,
-                    "features": list(manifest.schema.names),
-                    "metrics": manifest.details.metrics,
-                    "fingerprint": manifest.details.fingerprint,
-                    "weight": 1.0,
-                }
-            }
-        }
+    return Lookups(
+        event, explain, models_document(load_bundle(Path(args["bundle"]))), args["most_verdicts"]
     )
 
 
