@@ -82,8 +82,8 @@ REASONS: dict[str, ReasonCode] = {
     "unusual_method": ReasonCode(
         "T1078", "Why was the usual way in not used?", telling.method
     ),
-    "missing_mfa": ReasonCode(
-        "T1556.006", "Was the second factor removed or bypassed?", telling.mfa
+    "unusual_mfa": ReasonCode(
+        "T1556.006", "Was the second factor removed, bypassed or newly enrolled?", telling.mfa
     ),
     "unusual_combination": ReasonCode(
         "T1078", "Ask for the explanation of this event: it weighs every feature.",

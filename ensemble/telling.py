@@ -18,6 +18,8 @@ Told = tuple[str, str, str]
 NOTHING_LEARNED = "nothing learned yet"
 #: Bits from which a value is rare in the tenant: eight times rarer than its average one.
 RARE_BITS = 3.0
+#: Fields whose values people share; that a device is rare in the tenant says nothing.
+SHARED = frozenset({"country", "network", "resource"})
 #: Most characters shown of a text that the event itself brought.
 MOST_SHOWN = 120
 _DAY_S = 86400.0
@@ -198,14 +200,9 @@ def _category(evidence: Evidence, name: str, lead: str) -> Told:
         text = f"{shown} in {usual.observed} of this user's {_count(usual.total, 'event')}"
     else:
         text = f"first time {shown} in {_window(evidence)}"
-    if _FACT_OF_TENANT.get(name) and _fact(evidence, _FACT_OF_TENANT[name]) >= RARE_BITS:
+    if name in SHARED and _fact(evidence, f"{name}_tenant_bits") >= RARE_BITS:
         text += ", rare in the whole tenant"
     return text, observed or f"unknown {name}", _usual(evidence, name)
-
-
-_FACT_OF_TENANT = {
-    name: f"{name}_tenant_bits" for name in CATEGORIES if f"{name}_tenant_bits" in _FACT
-}
 
 
 def _stranger(evidence: Evidence, one: str, other: str) -> str:
@@ -226,7 +223,9 @@ def _days(evidence: Evidence) -> str:
 
 def _regulars(evidence: Evidence) -> str:
     regulars = _fact(evidence, "address_regulars")
-    return f"{_count(regulars, 'user')} known to work from there" if regulars else "nobody there"
+    return (
+        f"{_count(regulars, 'user')} known to work from there" if regulars else "nobody known there"
+    )
 
 
 def _address(evidence: Evidence) -> str:

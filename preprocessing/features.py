@@ -120,7 +120,7 @@ def _categories() -> list[Feature]:
         "agent": ("behavioural", "browser and system family", "unusual_device"),
         "method": ("access", "authentication method", "unusual_method"),
         "kind": ("access", "kind of session and action", "unusual_method"),
-        "mfa": ("access", "presence of a second factor", "missing_mfa"),
+        "mfa": ("access", "presence or absence of a second factor", "unusual_mfa"),
     }
     features = []
     for name, (family, what, reason) in text.items():

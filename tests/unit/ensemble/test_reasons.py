@@ -136,7 +136,7 @@ def test_travel_gives_both_ends_of_the_pair() -> None:
             "about 40 events within the hour, usually about 2",
         ),
         ("large_data_transfer", {}, "3.0 GB transferred, 300 times the usual"),
-        ("missing_mfa", {}, "login without MFA; usual: with MFA (210 of 212 events, 60 days)"),
+        ("unusual_mfa", {}, "login without MFA; usual: with MFA (210 of 212 events, 60 days)"),
         (
             "brute_force_success",
             {"user_failures_15m": 12.0, "address_failures_1d": 40.0},
