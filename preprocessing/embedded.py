@@ -91,6 +91,9 @@ class EmbeddedHistory:
         self._state = states.decode(state, self.settings)
         self._lookup = None
 
+    def close(self) -> None:
+        """Nothing to let go of."""
+
     def _current_lookup(self) -> Lookup:
         if self._lookup is None:
             self._lookup = Lookup(self._state.tenant, self.settings)

@@ -135,6 +135,9 @@ class UserHistory(Protocol):
     def restore(self, state: bytes) -> None:
         """Become what a snapshot holds; raises :class:`HistoryError` if it is none."""
 
+    def close(self) -> None:
+        """Keep what has to be kept and let go of files; nothing may be called after it."""
+
 
 class HistoryError(ValueError):
     """A history that cannot be restored, and what to do about it."""
