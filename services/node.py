@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import socket
 import tempfile
 import time
@@ -21,6 +22,8 @@ LONGEST_FOLDER = 22
 OBJECT_STORE_BYTES = 80 * 1024 * 1024
 #: Logical cores: enough for what the replicas claim. Ray starts as many idle workers at once.
 LOGICAL_CORES = 2
+#: Ray's workers take ports below these, Serve's replicas and the system those above.
+FREE_PORTS = range(20_000, 30_000)
 #: Longest wait for the first verdict, seconds.
 READY_WITHIN_S = 120.0
 
@@ -188,15 +191,19 @@ def prepare_environment(run_id: str, folder: Path) -> dict[str, int]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on right now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    """Ports nobody listens on right now; below those that the system hands out by itself, or
+    another process might be given one before it is used, and beside Ray's and Serve's own."""
+    found: list[int] = []
+    for port in random.sample(FREE_PORTS, 100):
+        with closing(socket.socket()) as probe:
+            try:
+                probe.bind(("", port))
+            except OSError:
+                continue
+        found.append(port)
+        if len(found) == count:
+            return found
+    raise StartError(f"no free port from {FREE_PORTS.start} to {FREE_PORTS.stop - 1}")
 
 
 def _use_tracing() -> None:
