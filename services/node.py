@@ -12,9 +12,12 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from services import runs, telemetry
+
+if TYPE_CHECKING:
+    from ray.serve import Application
 
 #: HAProxy takes socket paths of at most 97 bytes, and Serve puts 72 behind this folder's.
 LONGEST_FOLDER = 22
@@ -42,14 +45,17 @@ class NodeSettings:
 
 
 Say = Callable[[str], None]
+#: Makes the application from its arguments; called once Ray runs, since it imports Serve.
+Graph = Callable[[dict[str, Any]], "Application"]
 
 
 class Node:
     """Starts and stops the graph in this process and its children. Use as a context manager."""
 
-    def __init__(self, settings: NodeSettings, say: Say) -> None:
+    def __init__(self, settings: NodeSettings, say: Say, *, graph: Graph | None = None) -> None:
         self._settings = settings
         self._say = say
+        self._graph = graph or _scoring_graph
         self._run: runs.Run | None = None
         self.ports: dict[str, int] = {}
 
@@ -79,7 +85,7 @@ class Node:
         self._say("starting Ray")
         _start_ray(folder)
         self._say("starting the deployments")
-        _run_application(arguments, settings)
+        _run_application(self._graph, arguments, settings)
         self._say("scoring a canned event through every stage")
         self._wait_until_ready()
 
@@ -170,6 +176,10 @@ def prepare_environment(run_id: str, folder: Path) -> dict[str, int]:
             "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports["fallback proxy"]),
             # A request that never reached a replica may be sent again, several times.
             "RAY_SERVE_HAPROXY_RETRIES": "5",
+            # A machine busy with other work needs longer than 5 s to start HAProxy.
+            "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",
+            # Ray would give way to all other work, until it misses its own deadlines.
+            "RAY_worker_niceness": "0",
             # A batch of 10,000 events is larger than the default 4 MiB.
             "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(64 * 1024 * 1024),
             # Our requests take milliseconds: there is nothing to drain for half a minute.
@@ -256,19 +266,24 @@ def _start_ray(folder: Path) -> None:
         raise StartError(f"Ray does not start: {error}; run 'ztad doctor'") from error
 
 
-def _run_application(arguments: dict[str, Any], settings: NodeSettings) -> None:
-    from ray import serve
-    from ray.serve.schema import LoggingConfig
-
+def _scoring_graph(arguments: dict[str, Any]) -> Application:
     from services.app import AppArgs, build
+
+    return build(AppArgs(**arguments))
+
+
+def _run_application(graph: Graph, arguments: dict[str, Any], settings: NodeSettings) -> None:
+    from ray import serve
+    from ray.exceptions import RayError
+    from ray.serve.schema import LoggingConfig
 
     quiet = LoggingConfig(log_level="WARNING", enable_access_log=False)
     try:
         serve.start(
             http_options={"host": settings.host, "port": settings.port}, logging_config=quiet
         )
-        serve.run(build(AppArgs(**arguments)), name="ztad", route_prefix="/", logging_config=quiet)
-    except RuntimeError as error:
+        serve.run(graph(arguments), name="ztad", route_prefix="/", logging_config=quiet)
+    except (RuntimeError, RayError) as error:
         raise StartError(f"the graph does not start: {error}") from error
 
 

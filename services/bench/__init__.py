@@ -1,0 +1,1 @@
+"""What ``ztad bench`` is made of: load, accounting, faults, and the table beside the goals."""
