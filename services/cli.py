@@ -19,6 +19,7 @@ COMMANDS: dict[str, str] = {
     "evaluate": "services.commands.evaluate",
     "serve": "services.commands.serve",
     "stop": "services.commands.stop",
+    "bench": "services.commands.bench",
 }
 
 BAD_INPUT = 2

@@ -60,13 +60,13 @@ class Report(msgspec.Struct, kw_only=True):
     model: str
     cores: int
     plan: Plan
-    ready_s: float | None
-    idle_memory: Memory | None
-    loaded_memory: Memory | None
-    rounds: list[Round]
-    noop: list[Step]
-    counters: dict[str, float]
-    trace_exports: int
+    ready_s: float | None = None
+    idle_memory: Memory | None = None
+    loaded_memory: Memory | None = None
+    rounds: list[Round] = []
+    noop: list[Step] = []
+    counters: dict[str, float] = {}
+    trace_exports: int = 0
 
 
 class Bench:

@@ -1,0 +1,231 @@
+"""``ztad bench``: measure the whole graph on this machine, beside the goals it was built for."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from services.settings import load
+
+if TYPE_CHECKING:
+    from services.bench.faults import Fault
+    from services.bench.machine import Memory
+    from services.bench.rounds import Bench, Plan, Report, Step
+    from services.bench.subject import Subject
+
+SUMMARY = "measure latency, throughput and memory of the whole graph on this machine"
+SCENARIO, SEED = "enterprise", 7
+#: Events the model is trained on, and those of them that traffic is made of.
+TRAINING_EVENTS, TRAFFIC_EVENTS = 40_000, 20_000
+QUICK_RUNS, QUICK_SECONDS = 1, 2.0
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command and its options."""
+    parser = subparsers.add_parser("bench", help=SUMMARY, description=SUMMARY)
+    parser.add_argument("--bundle", type=Path, help="default: a small model, trained once and kept")
+    parser.add_argument("--url", help="a graph that runs already, on this machine")
+    parser.add_argument("--runs", type=_positive, default=5, help="how often (default 5)")
+    parser.add_argument("--seconds", type=float, default=8.0, help="of each load (default 8)")
+    parser.add_argument("--port", type=int, default=0, help="default: a free one")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write everything as JSON")
+    parser.add_argument("--faults", action="store_true", help="kill each part under load instead")
+    parser.add_argument("--quick", action="store_true", help="one run of two seconds each")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit code 0 when it was measured, whatever the numbers are."""
+    from rich.console import Console
+
+    from models.manifest import BundleError
+    from services.bench.rounds import Plan
+    from services.bench.subject import BenchError
+    from services.bench.table import show
+
+    home = load().home / "bench"
+    try:
+        events = _traffic(home / "data")
+        bundle = args.bundle or (Path() if args.url else _trained(home))
+        runs, seconds = (QUICK_RUNS, QUICK_SECONDS) if args.quick else (args.runs, args.seconds)
+        plan = Plan(events=str(events), runs=runs, seconds=seconds)
+        report, faults = _measure(args, home, bundle, plan)
+    except (BenchError, BundleError) as error:
+        print(f"ztad bench: {error}", file=sys.stderr)
+        return 2
+    if args.out is not None:
+        _write(args.out, report, faults)
+    show(Console(), report, faults)
+    return 0
+
+
+def _measure(
+    args: argparse.Namespace, home: Path, bundle: Path, plan: Plan
+) -> tuple[Report, list[Fault]]:
+    """The graph first, then the no-op it is compared with; never both at once."""
+    from services.bench.faults import run_faults
+    from services.bench.rounds import Bench
+    from services.bench.sink import TraceSink
+
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    with TraceSink() as sink, _subject(args, home, bundle, sink.url) as subject:
+        bench = Bench(subject, plan, _say)
+        if args.faults:
+            report = _report(bench, started, rounds=False)
+            return report, run_faults(bench)
+        report = _report(bench, started, rounds=True)
+        report.trace_exports = sink.exports
+    if not args.url:
+        report.noop = _noop(home, plan)
+    return report, []
+
+
+def _report(bench: Bench, started: str, *, rounds: bool) -> Report:
+    from services.bench.rounds import Report
+
+    subject = bench.subject
+    _say(f"ready after {subject.ready_s:.1f} s" if subject.ready_s else f"found {subject.url}")
+    with subject.client() as client:
+        models = client.get("/v1/models").raise_for_status().json()
+    report = Report(
+        started=started,
+        model=str(models["variants"]["champion"]["version"]),
+        cores=os.cpu_count() or 1,
+        plan=bench.plan,
+        ready_s=subject.ready_s,
+        idle_memory=_memory(subject),
+    )
+    before = subject.counters()
+    if rounds:
+        for number in range(1, bench.plan.runs + 1):
+            _say(f"run {number} of {bench.plan.runs}")
+            report.rounds.append(bench.round())
+    report.loaded_memory = _memory(subject)
+    report.counters = {
+        name: value - before.get(name, 0.0) for name, value in subject.counters().items()
+    }
+    return report
+
+
+def _noop(home: Path, plan: Plan) -> list[Step]:
+    """A no-op behind the same ingress, started and loaded in the same way."""
+    from services.bench.rounds import Bench
+    from services.bench.subject import start
+    from services.node import free_ports
+
+    port = free_ports(1)[0]
+    _say("starting the no-op")
+    command = ["-m", "services.bench.noop_node", "--port", str(port)]
+    subject = start(command, home, port, {}, home / "noop.log")
+    try:
+        bench = Bench(subject, plan, _say)
+        return [bench.noop() for _ in range(plan.runs)]
+    finally:
+        subject.stop()
+
+
+@contextmanager
+def _subject(args: argparse.Namespace, home: Path, bundle: Path, traces: str) -> Iterator[Subject]:
+    """The graph at ``--url``, or one started for the occasion with the shipped settings."""
+    from services.bench.subject import running, start
+    from services.node import free_ports
+
+    if args.url:
+        keys = load().api_keys
+        yield running(args.url, load().home, keys[0] if keys else "")
+        return
+    port = args.port or free_ports(1)[0]
+    state = home / f"state-{port}"
+    command = ["-m", "services.cli", "serve", "--auth", "none", "--bundle", str(bundle)]
+    command += ["--port", str(port), "--state-dir", str(state)]
+    _say(f"starting the graph on port {port}")
+    subject = start(
+        command, home, port, {"OTEL_EXPORTER_OTLP_ENDPOINT": traces}, home / "serve.log"
+    )
+    try:
+        yield subject
+    finally:
+        subject.stop()
+        shutil.rmtree(state, ignore_errors=True)
+
+
+def _traffic(data: Path) -> Path:
+    """Events to send, generated once."""
+    events = data / "traffic.ndjson"
+    if not events.exists():
+        _say(f"generating {TRAINING_EVENTS:,} events")
+        _ztad("generate", "--scenario", SCENARIO, "--events", str(TRAINING_EVENTS),
+              "--seed", str(SEED), "--out", str(data))  # fmt: skip
+        _make_traffic(data / "events.csv", events)
+    return events
+
+
+def _trained(home: Path) -> Path:
+    """A model trained on the events that are sent; made once, and again after a change."""
+    from ensemble.scorer import load_bundle
+    from models.manifest import BundleError
+
+    bundle = home / "bundle"
+    try:
+        load_bundle(bundle)
+    except BundleError:
+        _say("training a model; it is kept for the next time")
+        shutil.rmtree(bundle, ignore_errors=True)
+        _ztad("train", "--events", str(home / "data" / "events.csv"), "--out", str(bundle))
+    return bundle
+
+
+def _make_traffic(source: Path, target: Path) -> None:
+    """The last events of a CSV file as NDJSON."""
+    from preprocessing.event import AuthEvent, encode_event
+    from preprocessing.sources import SourceOptions, open_events
+    from services.bench.traffic import save
+
+    items = open_events(source, options=SourceOptions(now_s=time.time()))
+    found = [each for each in items if isinstance(each, AuthEvent)]
+    save(target, map(encode_event, found[-TRAFFIC_EVENTS:]))
+
+
+def _ztad(*words: str) -> None:
+    """Run another command in a process of its own: training would leave its memory behind."""
+    from services.bench.subject import BenchError
+
+    done = subprocess.run(
+        [sys.executable, "-m", "services.cli", *words], stdout=subprocess.DEVNULL, check=False
+    )
+    if done.returncode:
+        raise BenchError(f"'ztad {words[0]}' failed (exit {done.returncode})")
+
+
+def _memory(subject: Subject) -> Memory | None:
+    from services.bench.machine import memory
+
+    processes = subject.processes()
+    return memory(processes) if processes else None
+
+
+def _write(path: Path, report: Report, faults: list[Fault]) -> None:
+    import msgspec
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(msgspec.json.format(msgspec.json.encode({"bench": report, "faults": faults})))
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return value
+
+
+def _say(text: str) -> None:
+    print(f"bench: {text}", file=sys.stderr, flush=True)
