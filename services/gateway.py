@@ -104,6 +104,7 @@ class GatewayApp:
         self._batches = asyncio.Semaphore(BATCH_SLOTS)
         self._waiting_batches = 0
         self._ready_until = 0.0
+        self._lost = 0
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -231,6 +232,8 @@ class GatewayApp:
     async def metrics(self, scope: Scope, receive: Receive, call: Call) -> Response:
         """GET /metrics"""
         self._metrics.waiting.set(self._coalescer.waiting)
+        self._metrics.lost.inc(self._pipeline.lost - self._lost)
+        self._lost = self._pipeline.lost
         return Response(200, self._metrics.render(), TEXT)
 
     async def docs(self, scope: Scope, receive: Receive, call: Call) -> Response:
@@ -277,7 +280,7 @@ class GatewayApp:
             metrics.stage.labels(stage).observe(seconds)
 
     async def _kept(self, event_id: str) -> tuple[bytes, bytes]:
-        kept = await self._lookups.event(event_id)
+        kept = self._pipeline.recent(event_id) or await self._lookups.event(event_id)
         if kept is None:
             message = f"not among the last {self._lookups.kept:,} events; older ones are not kept"
             raise HttpError(404, "event_id", message)
@@ -286,7 +289,10 @@ class GatewayApp:
     async def _flush_forever(self) -> None:
         while True:
             await asyncio.sleep(0.5)
-            await self._pipeline.flush()
+            try:
+                await self._pipeline.flush()
+            except Exception:  # learning pauses; scoring and the next attempt go on
+                LOG.exception("the baseline could not be told what to learn")
 
 
 _ROUTES: dict[str, tuple[str, Handler]] = {

@@ -11,12 +11,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
+from services.recording import Call, RecordQueue, called
 from services.telemetry import NO_TRACING, Tracing
 from services.wire import Features, Framing, ItemError, Judged, Payload, Recorded
 
@@ -32,12 +33,6 @@ REST_S = 1.0
 RETRY_PAUSE_S = 0.1
 #: How long a repeated event waits for the first verdict that is still on its way, seconds.
 FIRST_VERDICT_WAIT_S = 0.5
-
-
-class Call(Protocol):
-    """One remote method: ``handle.method`` of Serve, or a fake with the same ``remote``."""
-
-    def remote(self, *args: Any) -> Awaitable[Any]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +123,7 @@ class Pipeline:
         if not learn:
             return
         try:
-            await asyncio.wait_for(_call(self._stages.learn, learn), STAGE_DEADLINE_S)
+            await called(self._stages.learn, learn, within_s=STAGE_DEADLINE_S)
         except self._transient:
             self._learn = learn + self._learn
 
@@ -189,7 +184,7 @@ class Pipeline:
         for _ in range(2):
             try:
                 left = max(0.05, deadline - time.monotonic())
-                scores: bytes = await asyncio.wait_for(_call(call, values), left)
+                scores: bytes = await called(call, values, within_s=left)
                 return scores
             except TimeoutError:
                 break
@@ -211,7 +206,7 @@ class Pipeline:
                 attempts.append(1)
             left = deadline - time.monotonic()
             try:
-                return await asyncio.wait_for(_call(call, *args), max(0.05, left))
+                return await called(call, *args, within_s=max(0.05, left))
             except self._transient as error:
                 if time.monotonic() + RETRY_PAUSE_S >= deadline:
                     raise StageUnavailable(stage, type(error).__name__) from None
@@ -221,44 +216,55 @@ class Pipeline:
         self, features: Features, judged: Judged, scored: Scored, retried: bool
     ) -> None:
         """Put verdicts in their places, first verdicts in those of repeated events; record."""
-        verdicts = judged.verdicts
+        answers, repeats = judged.verdicts, frozenset[int]()
         scored.alerts, scored.degraded = judged.alerts, judged.degraded
         if features.duplicates:
-            verdicts = await self._with_first(features, verdicts, retried)
+            answers, repeats = await self._with_first(features, judged.verdicts, retried)
             scored.duplicates = len(features.duplicates)
-        for index, verdict in zip(features.rows, verdicts, strict=True):
+        for index, verdict in zip(features.rows, answers, strict=True):
             scored.answers[index] = verdict
-        self._recorder.put(
-            Recorded(features.event_ids, judged.verdicts, features.columns, features.values)
-        )
+        self._recorder.put(_recorded(features, answers, repeats))
 
     async def _with_first(
         self, features: Features, verdicts: list[bytes], retried: bool
-    ) -> list[bytes]:
-        """Repeated ids answer with their first verdict, wherever it is by now."""
-        here: dict[str, bytes] = {}
-        for row, event_id in enumerate(features.event_ids):
-            if row not in features.duplicates:
-                here[event_id] = verdicts[row]
-        wanted = [name for name in features.duplicates.values() if name not in here]
-        known = here | self._recorder.find(wanted)
-        missing = [name for name in wanted if name not in known]
-        if missing and not retried:
+    ) -> tuple[list[bytes], frozenset[int]]:
+        """Repeated ids answer with their first verdict, wherever it is by now.
+
+        Returns the answers and the rows whose first verdict is on record already; a repeated id
+        that nobody remembers is on record from now on.
+        """
+        known = {
+            event_id: verdicts[row]
+            for row, event_id in enumerate(features.event_ids)
+            if row not in features.duplicates
+        }
+        known |= self._recorder.find(
+            [id_ for id_ in features.duplicates.values() if id_ not in known]
+        )
+        missing = [id_ for id_ in features.duplicates.values() if id_ not in known]
+        if missing:
             known |= await self._remembered(missing)
-        answers = list(verdicts)
-        for row, event_id in features.duplicates.items():
+        answers, repeats = list(verdicts), set[int]()
+        for row, event_id in sorted(features.duplicates.items()):
             first = known.get(event_id)
             if first is not None:
                 answers[row] = marked(first, duplicate=True)
-            elif retried:
+                repeats.add(row)
+                continue
+            if retried:
                 # Our own second attempt, not the client's: the first never got an answer.
                 answers[row] = marked(verdicts[row], duplicate=False)
-        return answers
+            known[event_id] = answers[row]
+        return answers, frozenset(repeats)
+
+    def recent(self, event_id: str) -> tuple[bytes, bytes] | None:
+        """Verdict and feature row of an event that is still on its way to the Recorder."""
+        return self._recorder.get(event_id)
 
     async def _remembered(self, event_ids: list[str]) -> dict[str, bytes]:
         try:
-            known: dict[str, bytes] = await asyncio.wait_for(
-                _call(self._stages.first, event_ids), FIRST_VERDICT_WAIT_S
+            known: dict[str, bytes] = await called(
+                self._stages.first, event_ids, within_s=FIRST_VERDICT_WAIT_S
             )
         except self._transient:
             return {}
@@ -268,58 +274,23 @@ class Pipeline:
         """Hand verdicts to the Recorder until cancelled; run it as a background task."""
         await self._recorder.run(self._transient)
 
+    @property
+    def lost(self) -> int:
+        """Verdicts that were given up on their way to the Recorder."""
+        return self._recorder.dropped
 
-class RecordQueue:
-    """Verdicts on their way to the Recorder: bounded, batched, and never in anybody's way."""
 
-    def __init__(self, record: Call, most_events: int = 200_000, interval_s: float = 0.1) -> None:
-        self._record = record
-        self._most = most_events
-        self._interval_s = interval_s
-        self._waiting: list[Recorded] = []
-        self._sending: list[Recorded] = []
-        self._events = 0
-        self.dropped = 0
-
-    def put(self, recorded: Recorded) -> None:
-        """Queue a batch; beyond the bound the oldest is given up and counted."""
-        self._waiting.append(recorded)
-        self._events += len(recorded.event_ids)
-        while self._events > self._most and len(self._waiting) > 1:
-            lost = len(self._waiting.pop(0).event_ids)
-            self._events -= lost
-            self.dropped += lost
-
-    def find(self, event_ids: list[str]) -> dict[str, bytes]:
-        """Verdicts that are still here."""
-        wanted = set(event_ids)
-        found: dict[str, bytes] = {}
-        if not wanted:
-            return found
-        for recorded in (*self._sending, *self._waiting):
-            for event_id, verdict in zip(recorded.event_ids, recorded.verdicts, strict=True):
-                if event_id in wanted:
-                    found.setdefault(event_id, verdict)
-        return found
-
-    async def run(self, transient: tuple[type[Exception], ...]) -> None:
-        """Send what waits, a few times a second; what cannot be sent goes back to the front."""
-        while True:
-            await asyncio.sleep(self._interval_s)
-            if not self._waiting:
-                continue
-            self._sending, self._waiting = self._waiting, []
-            self._events = 0
-            while self._sending:
-                try:
-                    batch = self._sending[0]
-                    await asyncio.wait_for(_call(self._record, batch), STAGE_DEADLINE_S)
-                except transient:
-                    self._waiting = self._sending + self._waiting
-                    self._events = sum(len(batch.event_ids) for batch in self._waiting)
-                    break
-                self._sending = self._sending[1:]
-            self._sending = []
+def _recorded(features: Features, answers: list[bytes], repeats: frozenset[int]) -> Recorded:
+    """What is new of a batch: everything but the rows in ``repeats``."""
+    if not repeats:
+        return Recorded(features.event_ids, answers, features.columns, features.values)
+    rows = [row for row in range(len(answers)) if row not in repeats]
+    return Recorded(
+        [features.event_ids[row] for row in rows],
+        [answers[row] for row in rows],
+        features.columns,
+        features.matrix()[rows].tobytes(),
+    )
 
 
 def marked(verdict: bytes, *, duplicate: bool) -> bytes:
@@ -327,8 +298,3 @@ def marked(verdict: bytes, *, duplicate: bool) -> bytes:
     fields = msgspec.json.decode(verdict, type=dict[str, msgspec.Raw])
     fields["duplicate"] = msgspec.Raw(b"true" if duplicate else b"false")
     return msgspec.json.encode(fields)
-
-
-async def _call(call: Call, *args: Any) -> Any:
-    """Await a Serve response or anything awaitable as a plain coroutine."""
-    return await call.remote(*args)
