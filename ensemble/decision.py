@@ -13,8 +13,8 @@ from ensemble.calibration import Calibration
 from ensemble.combine import Method, combine, surprise
 from ensemble.reasons import COMBINATION, REASONS, reasons
 from ensemble.verdict import Reason, Verdict, decide
-from preprocessing.features import NEVER_ORDINARY, Levels
 from preprocessing.prepare import Context
+from preprocessing.surprise import Surprise
 
 Values = NDArray[np.float64]
 
@@ -32,16 +32,10 @@ class EnsembleSpec(msgspec.Struct, frozen=True):
     combined: Calibration
     budget: float
     threshold: float
-    level: list[float]
-    scale: list[float]
+    surprise: Surprise
 
     def encode(self) -> bytes:
         return msgspec.json.format(msgspec.json.encode(self), indent=1)
-
-    @property
-    def levels(self) -> Levels:
-        """Ordinary range of every feature."""
-        return Levels(np.array(self.level, np.float32), np.array(self.scale, np.float32))
 
 
 def decode_spec(data: bytes) -> EnsembleSpec:
@@ -71,7 +65,6 @@ class Ensemble:
 
     def __init__(self, spec: EnsembleSpec) -> None:
         self.spec = spec
-        self.levels = spec.levels
 
     def combined_surprise(self, raw: Mapping[str, Values]) -> Values:
         """Raw scores (n,) of at least one detector -> combined surprise, float64 (n,)."""
@@ -95,7 +88,7 @@ class Ensemble:
         exceedance = self.spec.combined.exceedance(self._combine(exceedances, names))
         calibrated = (1.0 - exceedances).T.tolist()
         verdicts = self._verdicts(features, context, names, calibrated, exceedance, origin)
-        return Decided(verdicts, self._learnable(features, context, verdicts))
+        return Decided(verdicts, _learnable(context, verdicts))
 
     def _exceedances(self, raw: Mapping[str, Values]) -> Values:
         detectors = self.spec.detectors
@@ -148,21 +141,20 @@ class Ensemble:
     ) -> tuple[Reason, ...]:
         evidence = context.evidence.get(row)
         if evidence is not None:
-            return reasons(self.levels.excess(values), evidence)
+            return reasons(values, evidence)
         # Every value is within its usual range: only the combination is strange.
         text = "every value is in its usual range; their combination is not"
         attack = REASONS[COMBINATION].attack
         return (Reason(COMBINATION, text, "the combination", "usual values alone", attack, 1.0),)
 
-    def _learnable(
-        self, features: NDArray[np.float32], context: Context, verdicts: list[Verdict]
-    ) -> list[str]:
-        """Ids that may join the baseline: what is not flagged, and for users still in learning
-        mode whatever is not plainly an attack, or their baseline could never begin."""
-        plain = np.asarray((features < NEVER_ORDINARY).all(axis=1))
-        return [
-            verdict.event_id
-            for row, verdict in enumerate(verdicts)
-            if not (verdict.late or verdict.duplicate)
-            and (not verdict.is_anomaly or (verdict.learning and plain[row]))
-        ]
+
+def _learnable(context: Context, verdicts: list[Verdict]) -> list[str]:
+    """Ids that may join the baseline: what is not flagged, and for users still in learning mode
+    whatever is not plainly an attack, or their baseline could never begin."""
+    blatant = frozenset(context.blatant)
+    return [
+        verdict.event_id
+        for row, verdict in enumerate(verdicts)
+        if not (verdict.late or verdict.duplicate)
+        and (not verdict.is_anomaly or (verdict.learning and row not in blatant))
+    ]

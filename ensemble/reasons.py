@@ -2,7 +2,7 @@
 
 A reason is made from the features that carry its code (preprocessing/features.py) and from the
 :class:`preprocessing.history.Evidence` of the event. Its weight is how far those features lie
-beyond what is ordinary in this tenant, as a share of all of the event's excess.
+beyond what is ordinary in this tenant, as a share of all of the event's decades.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from ensemble.verdict import Reason
 from preprocessing.features import FEATURES
 from preprocessing.history import Evidence
 
-#: Most reasons shown, and the least share of the excess that earns a place.
+#: Decades beyond the commonplace below which a value is no reason: one event in thirty has it.
+LEAST_TOLD = 0.5
+#: Most reasons shown, and the least share of the decades that earns a place.
 MOST_REASONS = 5
 LEAST_WEIGHT = 0.05
 
@@ -100,10 +102,10 @@ _CODES: tuple[str, ...] = tuple(dict.fromkeys(feature.reason for feature in FEAT
 _CODE_OF: NDArray[np.intp] = np.array([_CODES.index(f.reason) for f in FEATURES], np.intp)
 
 
-def weights(excess: NDArray[np.float32]) -> list[tuple[str, float]]:
+def weights(decades: NDArray[np.float32]) -> list[tuple[str, float]]:
     """Reason codes of one event by weight, largest first; weights sum to 1 before the cut."""
     by_code = np.zeros(len(_CODES))
-    np.add.at(by_code, _CODE_OF, excess)
+    np.add.at(by_code, _CODE_OF, np.where(decades >= LEAST_TOLD, decades, 0.0))
     total = float(by_code.sum())
     if total <= 0.0:
         return []
@@ -112,10 +114,10 @@ def weights(excess: NDArray[np.float32]) -> list[tuple[str, float]]:
     return [(code, weight) for code, weight in ranked if weight >= LEAST_WEIGHT]
 
 
-def reasons(excess: NDArray[np.float32], evidence: Evidence) -> tuple[Reason, ...]:
+def reasons(decades: NDArray[np.float32], evidence: Evidence) -> tuple[Reason, ...]:
     """The reasons of one event, by weight; ``COMBINATION`` if nothing stands out by itself."""
     told = []
-    for code, weight in weights(excess) or [(COMBINATION, 1.0)]:
+    for code, weight in weights(decades) or [(COMBINATION, 1.0)]:
         reason = REASONS[code]
         text, observed, usual = reason.tell(evidence)
         told.append(Reason(code, text, observed, usual, reason.attack, floor(weight * 1e4) / 1e4))

@@ -109,7 +109,7 @@ class Scorer:
         """One verdict per event, in order; ordinary ones are learned before this returns."""
         if not events:
             return []
-        prepared = prepare(events, self.history, self.ensemble.levels, now_s=now_s)
+        prepared = prepare(events, self.history, self.ensemble.spec.surprise, now_s=now_s)
         raw = self.raw(prepared.features)
         origin = Origin(self._version)
         decided = self.ensemble.decide(prepared.features, prepared.context, raw, origin)

@@ -80,6 +80,12 @@ def _travel_speed(facts: Column) -> Column:
     return np.log2(1.0 + _travel_km(facts) / hours / SPEED_UNIT_KMH)
 
 
+def _dormancy(facts: Column) -> Column:
+    """Doublings of a fortnight since the last event: a holiday is no dormant account."""
+    fortnights = facts[:, _AT["gap_s"]] / (14 * 86400.0)
+    return np.log2(np.maximum(1.0, fortnights))
+
+
 def _rate(facts: Column) -> Column:
     now = np.log2(1.0 + facts[:, _AT["events_1h"]])
     return np.maximum(0.0, now - facts[:, _AT["usual_events_1h"]])
@@ -140,8 +146,8 @@ FEATURES: tuple[Feature, ...] = (
             "off_hours_login", _fact("hour_bits")),
     Feature("day_bits", "temporal", "bits", "rarity of this day of the week for the user",
             "off_hours_login", _fact("day_bits")),
-    Feature("dormancy", "temporal", "log2 weeks", "time since the user's last event",
-            "dormant_account", _log("gap_s", 7 * 86400.0)),
+    Feature("dormancy", "temporal", "log2 fortnights", "time since the user's last event",
+            "dormant_account", _dormancy),
     Feature("rate", "temporal", "log2 ratio", "events of the last hour against the usual rate",
             "unusual_rate", _rate),
     Feature("travel_speed", "geographic", "log2 (1 + km/h / 200)",
@@ -194,37 +200,9 @@ FEATURES: tuple[Feature, ...] = (
 )  # fmt: skip
 
 NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
-NEVER_ORDINARY: NDArray[np.float32] = np.array(
+_NEVER_ORDINARY: NDArray[np.float32] = np.array(
     [feature.never_ordinary for feature in FEATURES], np.float32
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Levels:
-    """What is ordinary, per feature: the level above which a value is noted, and a scale.
-
-    Both float32 (d,), from the training events; they travel with the model bundle.
-    """
-
-    level: NDArray[np.float32]
-    scale: NDArray[np.float32]
-
-    @classmethod
-    def of(cls, x: NDArray[np.float32]) -> Levels:
-        """Levels of ordinary events (n, d): the 98th percentile, and half the way there."""
-        if not len(x):
-            return cls(np.ones(x.shape[1], np.float32), np.ones(x.shape[1], np.float32))
-        high = np.quantile(x, 0.98, axis=0).astype(np.float32)
-        return cls(high + np.float32(0.05), np.maximum(high / 2, np.float32(1.0)))
-
-    def excess(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """How far each value lies beyond its level, in scales; >= 0, (n, d)."""
-        excess: NDArray[np.float32] = np.maximum(np.float32(0), (x - self.level) / self.scale)
-        return excess
-
-    def notable(self, x: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Rows with any value beyond its level: those whose evidence is worth keeping, (n,)."""
-        return np.asarray((x > self.level).any(axis=1))
 
 
 def extract(events: Sequence[AuthEvent], facts: Facts) -> FeatureBatch:
@@ -234,3 +212,8 @@ def extract(events: Sequence[AuthEvent], facts: Facts) -> FeatureBatch:
         values[:, index] = feature.compute(facts.values)
     np.clip(values, 0.0, CAP, out=values)
     return FeatureBatch(tuple(event.event_id for event in events), NAMES, values)
+
+
+def plain(values: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Rows (n,) of feature values (n, d) without one that is never ordinary."""
+    return np.asarray((values < _NEVER_ORDINARY).all(axis=1))

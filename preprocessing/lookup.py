@@ -59,8 +59,10 @@ class Lookup:
             if event.auth_kind == "token"
             else base.rhythm.bits(seen.hour, seen.day, self._ours.rhythm)
         )
+        hour_bits, day_bits = rhythm
         return (
-            *rhythm,
+            hour_bits,
+            day_bits * _weekdays_known(at_s - base.first_s),
             max(0.0, at_s - user.newest_s) if user.newest_s else 0.0,
             user.events.read(at_s, HOUR_S),
             (base.rate.mean * base.rate.weight + self._prior_rate)
@@ -122,6 +124,12 @@ class Lookup:
         return -log2((base.failures + self._prior_failures) / (base.events + PRIOR_EVENTS))
 
 
+def _weekdays_known(known_s: float) -> float:
+    """How far a weekday without events says something, in [0, 1]: in somebody's first week none
+    could be missed, and after three weeks each had its chances."""
+    return min(1.0, max(0.0, (known_s / DAY_S - 7.0) / 14.0))
+
+
 def is_egress(address: Address | None, settings: HistorySettings) -> bool:
     """Whether an address is an office or VPN exit: it says nothing about where a person is."""
     return address is not None and len(address.regulars) >= settings.egress_users
@@ -156,7 +164,7 @@ def _user_failures(user: User, at_s: float) -> tuple[float, float, float]:
     return (
         failures.recent.read(at_s, SHORT_S),
         failures.day.read(at_s, DAY_S),
-        failures.denials.read(at_s, SHORT_S),
+        failures.denials.read(at_s, SHORT_S) if failures.denials.value else 0.0,
     )
 
 

@@ -48,7 +48,7 @@ class Preprocessor:
 
     def __init__(self, bundle: str, state_dir: str | None) -> None:
         loaded = load_bundle(Path(bundle))
-        self._levels = ensemble_of(loaded).levels
+        self._surprise = ensemble_of(loaded).surprise
         self._history = open_history(loaded, Path(state_dir) if state_dir else None)
 
     async def prepare(self, payload: Payload) -> Features:
@@ -71,7 +71,7 @@ class Preprocessor:
 
     async def probe(self) -> Features:
         """Features of the canned event against an empty history; leaves no trace."""
-        prepared = prepare([CANNED], EmbeddedHistory(), self._levels, now_s=time.time())
+        prepared = prepare([CANNED], EmbeddedHistory(), self._surprise, now_s=time.time())
         return _wired([0], 1, prepared, [])
 
     def _features(self, decoded: list[Decoded], now_s: float) -> Features:
@@ -86,7 +86,7 @@ class Preprocessor:
                 errors.append(ItemError(index, item.event_id, item.field, item.message))
         if not events:
             return Features(items=len(decoded), errors=errors)
-        prepared = prepare(events, self._history, self._levels, now_s=now_s)
+        prepared = prepare(events, self._history, self._surprise, now_s=now_s)
         return _wired(rows, len(decoded), prepared, errors)
 
     def __del__(self) -> None:

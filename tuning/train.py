@@ -1,20 +1,15 @@
 """Events -> a trained ensemble: detectors, calibration, threshold, and the history as of the last.
 
-Training data is never clean. Three things keep what is in it from becoming ordinary:
-
-1. Events that nobody would call ordinary (``Feature.never_ordinary``, levels from published rules)
-   are neither learned nor fitted.
-2. A first pass over the events ranks them by the plain sum of their features, which no amount of
-   contamination can bend. A provisional ensemble is fitted to what looks ordinary, and a second
-   pass learns only what that ensemble leaves alone, exactly as serving will.
-3. If much more is strange than any ordinary tail explains (``HEAVY_SHARE``), the detectors are
-   fitted to the most ordinary half alone, and calibrated without the strange part.
+Training runs over the events twice. The first pass learns every habit, attackers' too, and finds
+the events that look ordinary (tuning/ordinary.py). A provisional ensemble is fitted to those; the
+second pass learns only what it leaves alone, exactly as serving will, and the detectors are fitted
+to the features of the ordinary events as they are then.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -29,7 +24,10 @@ from models import DETECTORS, resolve
 from models.base import Detector
 from preprocessing.embedded import EmbeddedHistory
 from preprocessing.event import AuthEvent
-from preprocessing.features import NEVER_ORDINARY, Levels, extract
+from preprocessing.features import extract, plain
+from preprocessing.surprise import Surprise
+from preprocessing.surprise import fit as fit_surprise
+from tuning.ordinary import ordinary
 
 Features = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -37,20 +35,15 @@ Values = NDArray[np.float64]
 
 #: Events between two calls of ``learn``; serving learns about as often under load.
 LEARN_EVERY = 250
-#: At least this many calls of ``learn`` in a training: in one of a hundred events a block of 250
-#: would leave all of them as seen by a history that knows nobody, which serving never is again.
+#: Fewest calls of ``learn`` in a training, so that a small one learns anything on the way.
 LEAST_LEARNINGS = 100
-#: The first share of the events only warms up the history: there everything is new to everybody.
-WARM_UP = 0.1
-#: Fewer events than this and nothing is spared for warming up.
-LEAST_TO_SPARE = 500
-#: Robust deviations of the square root of a strangeness above which an event is set aside.
-SET_ASIDE = 2.5
-#: Share set aside beyond which the data is taken to be contaminated. In ordinary data, tails
-#: heavier than normal set aside 2-5 %.
-HEAVY_SHARE = 0.08
 #: Detectors that fit in a second or two, for the provisional ensemble.
 FAST = frozenset({"isolation_forest", "one_class_svm"})
+#: Share of ordinary events that the second pass may leave unlearned; stricter than any budget,
+#: because in training nobody gives feedback.
+UNLEARNED_SHARE = 0.02
+#: Most events the detectors are fitted to; more change nothing but the time it takes.
+MOST_ROWS = 20_000
 #: Events sampled as background for explanations.
 BACKGROUND_ROWS = 100
 #: Points of the table of training scores.
@@ -84,12 +77,36 @@ class Trained:
     score_quantiles: list[float]
     """Calibrated score of the training events at evenly spaced quantiles, all events included."""
     detector_quantiles: dict[str, list[float]]
-    """The same for each detector alone."""
+    """The same for each detector's own calibrated score."""
     set_aside: float
     """Share of the events that were kept out as not ordinary."""
 
 
 Step = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    """Detectors on the surprise of features, calibrated on the events they were fitted to."""
+
+    surprise: Surprise
+    detectors: dict[str, Detector]
+    calibrations: dict[str, Calibration]
+    combined: Calibration
+    settings: TrainingSettings
+
+    def raw(self, features: Features) -> dict[str, Values]:
+        """Every detector's raw score of features (n, d)."""
+        decades = self.surprise(features)
+        return {name: detector.score(decades) for name, detector in self.detectors.items()}
+
+    def combine(self, raw: Mapping[str, Values]) -> Values:
+        """Combined surprise (n,)."""
+        return _combined(raw, self.calibrations, self.settings)
+
+    def exceedance(self, features: Features) -> Values:
+        """Share of ordinary events that score higher (n,)."""
+        return self.combined.exceedance(self.combine(self.raw(features)))
 
 
 def train(
@@ -108,68 +125,68 @@ def train(
     ordered = sorted(events, key=lambda event: event.timestamp)
     known = np.array([event.event_id in anomalous for event in ordered], np.bool_)
     step("learning habits")
-    first, _ = _run(ordered, lambda rows, x, learning: ~known[rows] & _plain(x))
-    usable = _warm(len(ordered)) & _plain(first) & ~known
-    ordinary = _ordinary(first.sum(axis=1, dtype=np.float64), usable)
+    first, _ = _run(ordered, lambda rows, x, learning: ~known[rows] & plain(x))
+    chosen = _some(ordinary(first, known))
     step("fitting a provisional ensemble")
-    provisional = _provisional(first[ordinary], settings)
-    limit = _cut(provisional(first[usable])) if usable.any() else np.inf
+    provisional = _fit(first[chosen], _fast(settings), lambda name: None)
     step("learning habits again, without what looks strange")
     features, history = _run(
         ordered,
         # As serving does: of users in learning mode all that is plain, or nothing could begin.
-        lambda rows, x, learning: ~known[rows] & _plain(x) & (learning | (provisional(x) <= limit)),
+        lambda rows, x, learning: (
+            ~known[rows] & plain(x) & (learning | (provisional.exceedance(x) > UNLEARNED_SHARE))
+        ),
     )
-    usable = _warm(len(ordered)) & _plain(features) & ~known
-    strange = provisional(features)
-    return _fit(ordered, features, usable, strange, history, settings, step)
+    chosen = _some(chosen & plain(features))
+    return _finish(ordered, features, chosen, history, settings, step)
 
 
-def _fit(
+def _finish(
     events: Sequence[AuthEvent],
     features: Features,
-    usable: Mask,
-    strange: Values,
+    chosen: Mask,
     history: EmbeddedHistory,
     settings: TrainingSettings,
     step: Step,
 ) -> Trained:
-    chosen = _ordinary(strange, usable)
-    rows = features[chosen] if chosen.any() else features
-    detectors = {}
-    for name in settings.detectors:
-        step(f"fitting {name}")
-        detectors[name] = _detector(name, settings).fit(rows)
+    fitted = _fit(features[chosen], settings, step)
     step("calibrating")
-    judged = _judged(strange, usable)
-    if not judged.any():
-        judged = np.ones(len(features), np.bool_)
-    raw = {name: detector.score(features) for name, detector in detectors.items()}
-    calibrations = {name: fit_calibration(values[judged]) for name, values in raw.items()}
-    combined = _combined(raw, calibrations, settings)
-    calibration = fit_calibration(combined[judged])
-    levels = Levels.of(features[judged])
+    raw = fitted.raw(features)
     spec = EnsembleSpec(
         method=settings.method,
         weights=dict(settings.weights),
-        detectors=calibrations,
-        combined=calibration,
+        detectors=fitted.calibrations,
+        combined=fitted.combined,
         budget=settings.budget,
         threshold=threshold_for(settings.budget, events_per_active_user_day(events)),
-        level=levels.level.tolist(),
-        scale=levels.scale.tolist(),
+        surprise=fitted.surprise,
     )
-    quantiles = {name: _quantiles(calibrations[name](values)) for name, values in raw.items()}
-    rng = np.random.default_rng(settings.seed)
-    background = rows[rng.permutation(len(rows))[:BACKGROUND_ROWS]]
-    kept_out = 1.0 - float(judged.mean())
-    snapshot = history.snapshot(seen=False)
-    overall = _quantiles(calibration(combined))
-    return Trained(detectors, spec, snapshot, background, overall, quantiles, kept_out)
+    overall = fitted.combined(fitted.combine(raw))
+    each = {name: fitted.calibrations[name](values) for name, values in raw.items()}
+    return Trained(
+        detectors=fitted.detectors,
+        spec=spec,
+        history=history.snapshot(seen=False),
+        background=fitted.surprise(_sample(features[chosen], BACKGROUND_ROWS, settings.seed)),
+        score_quantiles=_quantiles(overall),
+        detector_quantiles={name: _quantiles(scores) for name, scores in each.items()},
+        set_aside=1.0 - float(chosen.mean()),
+    )
 
 
-def _quantiles(scores: Values) -> list[float]:
-    return [float(q) for q in np.quantile(scores, np.linspace(0.0, 1.0, SCORE_POINTS))]
+def _fit(rows: Features, settings: TrainingSettings, step: Step) -> _Fitted:
+    """Surprise, detectors and calibrations on the features of ordinary events (n, d)."""
+    surprise_of = fit_surprise(rows)
+    decades = surprise_of(rows)
+    sample = _sample(decades, MOST_ROWS, settings.seed)
+    detectors: dict[str, Detector] = {}
+    for name in settings.detectors:
+        step(f"fitting {name}")
+        detectors[name] = _detector(name, settings).fit(sample)
+    raw = {name: detector.score(decades) for name, detector in detectors.items()}
+    calibrations = {name: fit_calibration(values) for name, values in raw.items()}
+    combined = fit_calibration(_combined(raw, calibrations, settings))
+    return _Fitted(surprise_of, detectors, calibrations, combined, settings)
 
 
 def _run(
@@ -190,22 +207,6 @@ def _run(
     return np.concatenate(blocks), history
 
 
-def _provisional(rows: Features, settings: TrainingSettings) -> Callable[[Features], Values]:
-    """Strangeness by the fast detectors, fitted to the given rows; the plain sum if there are
-    none. The autoencoder would cost seconds here and change nothing."""
-    fast = [name for name in settings.detectors if name in FAST]
-    if not len(rows) or not fast:
-        return lambda x: x.sum(axis=1, dtype=np.float64)
-    detectors = {name: _detector(name, settings).fit(rows) for name in fast}
-    calibrations = {name: fit_calibration(d.score(rows)) for name, d in detectors.items()}
-
-    def strangeness(x: Features) -> Values:
-        raw = {name: detector.score(x) for name, detector in detectors.items()}
-        return _combined(raw, calibrations, settings)
-
-    return strangeness
-
-
 def _combined(
     raw: Mapping[str, Values], calibrations: Mapping[str, Calibration], settings: TrainingSettings
 ) -> Values:
@@ -218,41 +219,21 @@ def _detector(name: str, settings: TrainingSettings) -> Detector:
     return build(**{"seed": settings.seed, **settings.parameters.get(name, {})})
 
 
-def _plain(x: Features) -> Mask:
-    """Events without a value that is never ordinary."""
-    return np.asarray((x < NEVER_ORDINARY).all(axis=1))
+def _fast(settings: TrainingSettings) -> TrainingSettings:
+    """The same with the fast detectors alone, where there are any: the others would cost seconds
+    in the provisional ensemble and change nothing."""
+    fast = tuple(name for name in settings.detectors if name in FAST)
+    return replace(settings, detectors=fast or settings.detectors)
 
 
-def _warm(count: int) -> Mask:
-    """False for the first events, in which the history knows nobody yet."""
-    cold = int(count * WARM_UP) if count >= LEAST_TO_SPARE else 0
-    return np.arange(count) >= cold
+def _some(chosen: Mask) -> Mask:
+    """The mask, or all rows if it has none: better a poor model of what there is than none."""
+    return chosen if chosen.any() else np.ones(len(chosen), np.bool_)
 
 
-def _cut(strange: Values) -> float:
-    """Strangeness beyond which an event is set aside.
-
-    The square root of a sum of skewed features is about normal; its centre and spread come from
-    the lower quartile and the median, which the strange half of the events cannot move far.
-    """
-    low, middle = np.quantile(np.sqrt(strange), (0.25, 0.5))
-    # A quarter of the normal distribution lies between its lower quartile and 0.674 deviations up.
-    return float((middle + SET_ASIDE * (middle - low) / 0.674) ** 2)
+def _sample(rows: Features, most: int, seed: int) -> Features:
+    return rows[np.random.default_rng(seed).permutation(len(rows))[:most]]
 
 
-def _judged(strange: Values, usable: Mask) -> Mask:
-    """Events the calibration may count as ordinary: all usable ones, unless too many of them are
-    strange; then only those below the cut."""
-    if not usable.any():
-        return usable
-    below = usable & (strange <= _cut(strange[usable]))
-    return below if 1.0 - below.sum() / usable.sum() > HEAVY_SHARE else usable
-
-
-def _ordinary(strange: Values, usable: Mask) -> Mask:
-    """Events the detectors are fitted to: as :func:`_judged`, and in contaminated data only the
-    more ordinary half, since what is strange in small ways hides below the cut."""
-    judged = _judged(strange, usable)
-    if judged is usable or not usable.any():
-        return judged
-    return judged & (strange <= np.median(strange[usable]))
+def _quantiles(scores: Values) -> list[float]:
+    return [float(q) for q in np.quantile(scores, np.linspace(0.0, 1.0, SCORE_POINTS))]

@@ -1,0 +1,93 @@
+"""Which training events count as ordinary, when nobody says which are not.
+
+Training data is never clean, and how dirty it is cannot be known. Three rules, from the safest to
+the roughest, each used only where the one before leaves work to do:
+
+1. Events with a value that nobody would call ordinary are out (``features.plain``, levels from
+   published rules).
+2. Attacks come in waves. Where the share of strange events varies over time, only the calm
+   stretches are kept (:func:`calm`).
+3. If still more is strange than any ordinary tail explains, the strangest are cut off
+   (:func:`trimmed`).
+
+Strangeness here is the plain sum of an event's oriented features: no amount of contamination can
+bend it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocessing.features import plain
+
+Features = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+Values = NDArray[np.float64]
+
+#: The first share of the events only warms up the history: there everything is new to everybody.
+WARM_UP = 0.1
+#: Fewer events than this and nothing is spared for warming up, nor are stretches compared.
+LEAST_TO_SPARE = 1000
+#: Stretches of equal count that are compared.
+STRETCHES = 20
+#: An event in the strangest fifth of all is counted against its stretch.
+STRANGE_SHARE = 0.2
+#: A stretch is calm if it holds at most this many times the strange events of the calmest two,
+#: and a little: stretches of 500 ordinary events differ by this much by chance.
+CALM_TIMES, CALM_SLACK = 1.5, 0.02
+#: Robust deviations of the square root of strangeness beyond which an event is strange.
+SET_ASIDE = 2.5
+#: Share beyond that which ordinary tails do not explain; in ordinary data it is 2-5 %.
+HEAVY_SHARE = 0.08
+
+
+def ordinary(features: Features, known_anomalous: Mask) -> Mask:
+    """Rows (n,) of features (n, d), in time order, that training may take for ordinary."""
+    usable = plain(features) & _warm(len(features)) & ~known_anomalous
+    if not usable.any():
+        return usable
+    strange = features.sum(axis=1, dtype=np.float64)
+    return trimmed(strange, calm(strange, usable))
+
+
+def calm(strange: Values, usable: Mask) -> Mask:
+    """Usable events of the stretches that hold few strange ones."""
+    places = np.flatnonzero(usable)
+    if len(places) < LEAST_TO_SPARE:
+        return usable
+    high = np.quantile(strange[places], 1.0 - STRANGE_SHARE)
+    stretches = np.array_split(places, STRETCHES)
+    shares = np.array([float((strange[stretch] > high).mean()) for stretch in stretches])
+    calmest = float(np.sort(shares)[:2].mean())
+    kept = np.zeros(len(strange), np.bool_)
+    for stretch, share in zip(stretches, shares, strict=True):
+        if share <= CALM_TIMES * calmest + CALM_SLACK:
+            kept[stretch] = True
+    return kept
+
+
+def trimmed(strange: Values, usable: Mask) -> Mask:
+    """All usable events, unless too many are strange: then the more ordinary half of them, since
+    what is strange in small ways hides among the rest."""
+    beyond = strange > _cut(strange[usable])
+    if float(beyond[usable].mean()) <= HEAVY_SHARE:
+        return usable
+    return usable & (strange <= np.median(strange[usable]))
+
+
+def _cut(strange: Values) -> float:
+    """Strangeness beyond which an event is strange.
+
+    The square root of a sum of skewed features is about normal; centre and spread come from the
+    lower quartile and the median, which the strange part of the events cannot move far.
+    """
+    low, middle = np.quantile(np.sqrt(strange), (0.25, 0.5))
+    # A quarter of the normal distribution lies between its lower quartile and 0.674 deviations up.
+    return float((middle + SET_ASIDE * (middle - low) / 0.674) ** 2)
+
+
+def _warm(count: int) -> Mask:
+    """False for the first events, in which the history knows nobody yet."""
+    cold = int(count * WARM_UP) if count >= LEAST_TO_SPARE else 0
+    return np.arange(count) >= cold
