@@ -8,7 +8,7 @@ hundred events rather than all time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import exp, inf, log2, sqrt
 
 import msgspec
@@ -101,7 +101,7 @@ class Categories(msgspec.Struct, array_like=True, gc=False):
 
 
 def rarities(
-    values: Iterable[str | None], fields: Iterable[Categories], prior_firsts: Iterable[float]
+    values: Iterable[str | None], fields: Iterable[Categories], prior_firsts: Sequence[float]
 ) -> list[float]:
     """How much rarer each value is than the owner's average value of that field, in bits >= 0.
 
@@ -111,20 +111,19 @@ def rarities(
     priors. To an owner of whom nothing is known everything is new, and nothing surprising; nor is
     an absent value.
     """
-    bits = []
+    bits = [0.0] * len(prior_firsts)
+    index = -1
     for prior, value, field in zip(prior_firsts, values, fields, strict=False):
-        rarity = 0.0
-        if value is not None:
-            counts = field.counts
-            count = counts.get(value)
-            if count is None:
-                if counts:
-                    rarity = log2((field.weight + PRIOR_EVENTS) / (field.firsts + prior))
-            else:
-                mean = field.weight / len(counts)
-                if count < mean:
-                    rarity = log2(mean / count)
-        bits.append(rarity)
+        index += 1
+        if value is None:
+            continue
+        counts = field.counts
+        count = counts.get(value)
+        if count is None:
+            if counts:
+                bits[index] = log2((field.weight + PRIOR_EVENTS) / (field.firsts + prior))
+        elif count < (mean := field.weight / len(counts)):
+            bits[index] = log2(mean / count)
     return bits
 
 
@@ -154,13 +153,17 @@ class Scale(msgspec.Struct, array_like=True, gc=False):
         if self.weight >= limit:
             self.weight /= 2
             self.squares /= 2
-        if self.weight >= WINSOR_EVENTS:
-            reach = 3 * max(sqrt(self.squares / self.weight), LEAST_SPREAD)
-            value = min(max(value, self.mean - reach), self.mean + reach)
-        self.weight += 1.0
-        delta = value - self.mean
-        self.mean += delta / self.weight
-        self.squares += delta * (value - self.mean)
+        weight, mean = self.weight, self.mean
+        delta = value - mean
+        # Beyond three spreads, without a square root for all the others.
+        if weight >= WINSOR_EVENTS and delta * delta * weight > 9 * self.squares:
+            reach = 3 * max(sqrt(self.squares / weight), LEAST_SPREAD)
+            value = min(max(value, mean - reach), mean + reach)
+            delta = value - mean
+        weight += 1.0
+        mean += delta / weight
+        self.weight, self.mean = weight, mean
+        self.squares += delta * (value - mean)
 
     def deviations(self, value: float, prior: Scale) -> float:
         """Standard deviations of ``value`` above the mean, >= 0, shrunk towards ``prior``."""

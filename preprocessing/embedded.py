@@ -12,7 +12,7 @@ from preprocessing import state as states
 from preprocessing.activity import record
 from preprocessing.baseline import Place
 from preprocessing.event import AuthEvent
-from preprocessing.history import FACTS, Evidence, Facts, HistorySettings
+from preprocessing.history import FACTS, HOUR_S, Evidence, Facts, HistorySettings
 from preprocessing.learning import learn
 from preprocessing.lookup import Lookup, evidence
 from preprocessing.state import Address, Sighting, User, sighting
@@ -25,7 +25,8 @@ _LEARNED = FACTS.index("learned")
 class EmbeddedHistory:
     """History in this process; see :class:`preprocessing.history.UserHistory` for the promises.
 
-    A user costs about 3 KB once learned, 0.6 KB before. All bounds hold after every event.
+    A user costs about 6 KB once learned, 0.5 KB before; an address 0.4 KB, an event id 0.2 KB. All
+    bounds hold after every event.
     """
 
     def __init__(self, settings: HistorySettings | None = None) -> None:
@@ -67,6 +68,19 @@ class EmbeddedHistory:
         values = np.frombuffer(rows, np.float64).reshape(count, len(FACTS))
         learning = values[:, _LEARNED] < self.settings.learning_events
         return Facts(values, late, learning, duplicate, places)
+
+    def replay(self, events: Sequence[AuthEvent], *, now_s: float) -> None:
+        """What ``observe`` does, for events whose facts nobody asks for any more."""
+        state, lookup = self._state, self._current_lookup()
+        state.seen.forget(now_s)
+        for event in events:
+            if state.seen.repeats(event, now_s):
+                continue
+            seen = sighting(event)
+            user = state.users.get(event.user_id) or User()
+            address = state.addresses.get(event.source_ip) if event.source_ip else None
+            seen.rate = log2(1.0 + user.events.read(seen.at_s, HOUR_S))
+            self._record(seen, user, address, learnable=not lookup.is_late(seen.at_s, user))
 
     def evidence(self, event: AuthEvent, facts: Facts, row: int) -> Evidence:
         user = self._state.users.get(event.user_id)

@@ -230,7 +230,7 @@ class JournaledHistory:
         if isinstance(record, _Learned):
             self._embedded.learn(record.event_ids)
             return 0
-        self._embedded.observe(record.events, now_s=record.now_s)
+        self._embedded.replay(record.events, now_s=record.now_s)
         return len(record.events)
 
     def _is_due(self) -> bool:
