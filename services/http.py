@@ -16,6 +16,8 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
 JSON = b"application/json"
 NDJSON = b"application/x-ndjson"
 TEXT = b"text/plain; charset=utf-8"
@@ -79,6 +81,29 @@ def header(scope: Scope, name: bytes) -> bytes | None:
 def media_type(scope: Scope) -> bytes:
     """The content type without parameters, lower case; empty if there is none."""
     return (header(scope, b"content-type") or b"").split(b";")[0].strip().lower()
+
+
+class PlainHeaders:
+    """ASGI middleware in front of Serve: header values that are not ASCII are left out.
+
+    Serve decodes some headers on its way to us, and would answer 500 to what is no text.
+    """
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = scope.get("headers", ())
+        if not all(value.isascii() for _, value in headers):
+            scope["headers"] = [pair for pair in headers if pair[1].isascii()]
+        await self._app(scope, receive, send)
+
+
+def middlewares() -> list[Any]:
+    """What Serve is to put in front of the gateway; it asks for Starlette's description of it."""
+    from starlette.middleware import Middleware
+
+    return [Middleware(PlainHeaders)]
 
 
 async def read_body(scope: Scope, receive: Receive, *, most_bytes: int) -> bytes:
