@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from preprocessing.embedded import EmbeddedHistory
 from preprocessing.event import AuthEvent
-from preprocessing.features import CAP, FEATURES, NAMES, NEVER_ORDINARY, SCHEMA, Levels, extract
+from preprocessing.features import CAP, FEATURES, NAMES, SCHEMA, extract, plain
 
 MONDAY = datetime(2026, 11, 2, tzinfo=UTC)
 NOW_S = MONDAY.timestamp()
@@ -25,6 +25,8 @@ HABITS: dict[str, Any] = {
     "user_agent": "Mozilla/5.0 (X11; Linux x86_64) Firefox/131.0", "auth_method": "sso",
     "bytes_transferred": 20_000, **BERLIN,
 }  # fmt: skip
+
+NEVER_ORDINARY = {feature.name: feature.never_ordinary for feature in FEATURES}
 
 _count = iter(range(10**9))
 
@@ -79,7 +81,7 @@ def test_what_is_no_travel(fields: dict[str, Any]) -> None:
 
 def test_a_flight_is_not_impossible() -> None:
     features = last(office(), event(9), event(23, **SINGAPORE))
-    assert 0 < features["travel_speed"] < NEVER_ORDINARY[NAMES.index("travel_speed")]
+    assert 0 < features["travel_speed"] < NEVER_ORDINARY["travel_speed"]
 
 
 def test_returning_home_is_no_travel() -> None:
@@ -108,6 +110,10 @@ def test_off_hours(usual: float, strange: float) -> None:
     assert last(history, event(24 + strange))["hour_bits"] > 2
 
 
+def test_in_the_first_week_no_weekday_was_missed() -> None:
+    assert last(office(days=7), event(24 * -2 + 9))["day_bits"] == 0
+
+
 def test_a_day_off() -> None:
     history = office()
     assert last(history, event(9))["day_bits"] == 0
@@ -121,7 +127,8 @@ def test_a_burst() -> None:
 
 
 def test_a_dormant_account() -> None:
-    assert last(office(), event(24 * 7 * 20))["dormancy"] > 4
+    assert last(office(), event(24 * 7 * 32))["dormancy"] == pytest.approx(4, abs=0.1)
+    assert last(office(), event(24 * 10))["dormancy"] == 0  # a holiday
 
 
 def test_spraying_from_one_address() -> None:
@@ -250,13 +257,11 @@ def test_a_batch_is_what_was_asked_for() -> None:
     assert batch.values.dtype == np.float32
 
 
-def test_levels_note_what_lies_beyond_them() -> None:
-    x = np.tile(np.linspace(0, 10, 101, dtype=np.float32)[:, None], (1, 2))
-    levels = Levels.of(x)
-    assert levels.level.tolist() == pytest.approx([9.85, 9.85])
-    assert levels.notable(x).sum() == 2
-    assert levels.excess(x).max() == pytest.approx((10 - 9.85) / 4.9, rel=1e-5)
-    assert Levels.of(x[:0]).level.tolist() == [1, 1]
+def test_plain_attacks_are_never_ordinary() -> None:
+    events = [event(9), event(9.7, **SINGAPORE), event(10, failed_attempts=50)]
+    values = extract(events, office().observe(events, now_s=NOW_S)).values
+    assert plain(values).tolist() == [True, False, False]
+    assert plain(values[:0]).tolist() == []
 
 
 def optional(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
