@@ -171,13 +171,16 @@ def _traffic(data: Path) -> Path:
 
 def _trained(home: Path) -> Path:
     """A model trained on the events that are sent; made once, and again after a change."""
-    from ensemble.scorer import load_bundle
+    from ensemble.scorer import ensemble_of, history_of, load_bundle
     from models.manifest import BundleError
+    from preprocessing.history import HistoryError
 
     bundle = home / "bundle"
     try:
-        load_bundle(bundle)
-    except BundleError:
+        loaded = load_bundle(bundle)
+        ensemble_of(loaded)
+        history_of(loaded)
+    except (BundleError, HistoryError):
         _say("training a model; it is kept for the next time")
         shutil.rmtree(bundle, ignore_errors=True)
         _ztad("train", "--events", str(home / "data" / "events.csv"), "--out", str(bundle))

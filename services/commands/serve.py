@@ -63,13 +63,14 @@ def application_arguments(
     args: argparse.Namespace, settings: Settings
 ) -> tuple[dict[str, Any], str]:
     """``AppArgs`` and the host to listen on; raises :class:`Usage` and BundleError."""
-    from ensemble.scorer import load_bundle
+    from ensemble.scorer import ensemble_of, load_bundle
     from services.auth import key_hash
     from services.telemetry import wanted
 
     if args.bundle is None:
         raise Usage("no model yet: make one with 'ztad train' and pass it with --bundle")
     bundle = load_bundle(args.bundle)
+    ensemble_of(bundle)  # of another version: say so now, not from within a replica
     keys = settings.api_keys if args.auth != "none" else ()
     if args.auth == "keys" and not keys:
         raise Usage("--auth keys needs ZTAD_API_KEYS, a comma-separated list of keys")
