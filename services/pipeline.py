@@ -1,7 +1,7 @@
 """The one orchestration of the graph, for every entrance: a star around whoever calls it.
 
 preprocess -> every detector at once -> combine; each call has a deadline. A detector that fails or
-is late is left out (``degraded``), and left alone for a moment before it is tried again. Pure
+is late is left out (``degraded``) until it has answered for a canned event behind the scenes. Pure
 stages are retried once; the Preprocessor is waited for, since callers would rather be late than
 refused.
 """
@@ -9,9 +9,11 @@ refused.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,8 +29,8 @@ LOG = logging.getLogger("ztad.pipeline")
 STAGE_DEADLINE_S = 5.0
 #: A detector has this long, at any batch size the gateway accepts, seconds.
 DETECTOR_DEADLINE_S = 2.0
-#: A detector that failed is not asked again for this long, seconds.
-REST_S = 1.0
+#: Pause before a detector that failed is asked again, behind the scenes, seconds.
+REST_S = 0.5
 #: Pause between attempts at a stage that is being replaced, seconds.
 RETRY_PAUSE_S = 0.1
 #: How long a repeated event waits for the first verdict that is still on its way, seconds.
@@ -68,6 +70,14 @@ class Scored:
     timings: dict[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Batch:
+    """A batch on its way through the detectors and the Combiner."""
+
+    features: Features
+    judged: asyncio.Event
+
+
 class Pipeline:
     """Scores payloads; carries what may be learned to the next call of the Preprocessor.
 
@@ -86,7 +96,8 @@ class Pipeline:
         self._transient: tuple[type[Exception], ...] = (*transient, TimeoutError)
         self._tracing = tracing
         self._learn: list[str] = []
-        self._resting: dict[str, float] = {}
+        self._resting: dict[str, asyncio.Task[None]] = {}
+        self._judging: list[_Batch] = []
         self._recorder = RecordQueue(stages.record)
 
     async def score(
@@ -105,14 +116,18 @@ class Pipeline:
             scored.answers[error.index] = error
         if features.rows:
             traces = trace_ids(features.items)
-            judged = await self._judge(features, [traces[row] for row in features.rows], timings)
-            await self._place(features, judged, scored, retried)
+            with self._under_way(features) as earlier:
+                rows = [traces[row] for row in features.rows]
+                judged = await self._judge(features, rows, timings)
+                await self._place(features, judged, scored, earlier, retried=retried)
         return scored
 
     async def probe(self) -> bool:
         """True when a canned event gets a verdict from every detector."""
         features: Features = await self._until("preprocessor", self._stages.probe)
         raw = await self._detect(features.values)
+        if not raw:
+            return False
         judged = await self._until("combiner", self._stages.judge, features.values,
                                    features.context, raw, [""])  # fmt: skip
         return len(raw) == len(self._stages.detectors) and len(judged.verdicts) == 1
@@ -167,11 +182,8 @@ class Pipeline:
 
     async def _detect(self, values: bytes) -> dict[str, bytes]:
         """Raw scores of the detectors that answered in time."""
-        now = time.monotonic()
         asked = {
-            name: call
-            for name, call in self._stages.detectors.items()
-            if self._resting.get(name, 0.0) <= now
+            name: call for name, call in self._stages.detectors.items() if name not in self._resting
         }
         answers = await asyncio.gather(*(self._ask(name, asked[name], values) for name in asked))
         return {
@@ -193,8 +205,24 @@ class Pipeline:
             except Exception:  # whatever is wrong with one detector, the others decide
                 LOG.exception("%s failed", name)
                 break
-        self._resting[name] = time.monotonic() + REST_S
+        if name not in self._resting:
+            self._resting[name] = asyncio.get_running_loop().create_task(
+                self._revive(name, call), context=contextvars.Context()
+            )
         return None
+
+    async def _revive(self, name: str, call: Call) -> None:
+        """Ask a detector about the canned event until it answers: no caller waits for it."""
+        answered = False
+        while not answered:
+            await asyncio.sleep(REST_S)
+            try:
+                canned = await called(self._stages.probe, within_s=STAGE_DEADLINE_S)
+                await called(call, canned.values, within_s=STAGE_DEADLINE_S)
+                answered = True
+            except Exception:  # whatever it is, the others decide meanwhile
+                LOG.debug("%s does not answer yet", name, exc_info=True)
+        del self._resting[name]
 
     async def _until(
         self, stage: str, call: Call, *args: Any, attempts: list[int] | None = None
@@ -212,13 +240,32 @@ class Pipeline:
                     raise StageUnavailable(stage, type(error).__name__) from None
                 await asyncio.sleep(RETRY_PAUSE_S)
 
+    @contextmanager
+    def _under_way(self, features: Features) -> Iterator[list[_Batch]]:
+        """Marks a batch as being judged; gives those that were before it."""
+        batch = _Batch(features, asyncio.Event())
+        earlier = list(self._judging)
+        self._judging.append(batch)
+        try:
+            yield earlier
+        finally:
+            self._judging.remove(batch)
+            batch.judged.set()
+
     async def _place(
-        self, features: Features, judged: Judged, scored: Scored, retried: bool
+        self,
+        features: Features,
+        judged: Judged,
+        scored: Scored,
+        earlier: list[_Batch],
+        *,
+        retried: bool,
     ) -> None:
         """Put verdicts in their places, first verdicts in those of repeated events; record."""
         answers, repeats = judged.verdicts, frozenset[int]()
         scored.alerts, scored.degraded = judged.alerts, judged.degraded
         if features.duplicates:
+            await _first_ones(features.duplicates.values(), earlier)
             answers, repeats = await self._with_first(features, judged.verdicts, retried)
             scored.duplicates = len(features.duplicates)
         for index, verdict in zip(features.rows, answers, strict=True):
@@ -278,6 +325,18 @@ class Pipeline:
     def lost(self) -> int:
         """Verdicts that were given up on their way to the Recorder."""
         return self._recorder.dropped
+
+
+async def _first_ones(event_ids: Iterable[str], earlier: list[_Batch]) -> None:
+    """Wait for the batches that are to give some of these ids their first verdict."""
+    wanted = set(event_ids)
+    try:
+        async with asyncio.timeout(FIRST_VERDICT_WAIT_S):
+            for batch in earlier:
+                if not batch.judged.is_set() and not wanted.isdisjoint(batch.features.event_ids):
+                    await batch.judged.wait()
+    except TimeoutError:
+        return
 
 
 def _recorded(features: Features, answers: list[bytes], repeats: frozenset[int]) -> Recorded:
