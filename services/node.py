@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from services import runs, telemetry
+from services import lean, runs, telemetry
+from services.http import error_body
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -82,6 +83,7 @@ class Node:
         self._run = runs.this_process(run_id, settings.host, settings.port, folder)
         runs.write(settings.home, self._run)
         self.ports = prepare_environment(run_id, folder)
+        lean.import_serve()
         self._say("starting Ray")
         _start_ray(folder)
         self._say("starting the deployments")
@@ -186,7 +188,8 @@ def prepare_environment(run_id: str, folder: Path) -> dict[str, int]:
             "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
             # Flushing counters ten times a second costs more than it tells.
             "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "1000",
-            # Serve loads pandas whenever it is there; no replica needs it.
+            # What is put in front of the gateway in its replicas.
+            "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "services.http:middlewares",
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_DEDUP_LOGS": "0",
             # One thread per library: parallelism comes from processes.
@@ -260,6 +263,7 @@ def _start_ray(folder: Path) -> None:
             logging_level=logging.ERROR,
             log_to_driver=False,
             namespace="ztad",
+            runtime_env={"worker_process_setup_hook": lean.HOOK},
             _temp_dir=str(folder),
         )
     except (RuntimeError, OSError, ValueError) as error:
@@ -282,9 +286,20 @@ def _run_application(graph: Graph, arguments: dict[str, Any], settings: NodeSett
         serve.start(
             http_options={"host": settings.host, "port": settings.port}, logging_config=quiet
         )
+        _answer_503_for_500(Path(os.environ["RAY_SERVE_HAPROXY_CONFIG_FILE_LOC"]).parent)
         serve.run(graph(arguments), name="ztad", route_prefix="/", logging_config=quiet)
     except (RuntimeError, RayError) as error:
         raise StartError(f"the graph does not start: {error}") from error
+
+
+def _answer_503_for_500(folder: Path) -> None:
+    """What HAProxy itself says while no gateway can be reached. Serve has it say 500, which is for
+    mistakes; HAProxy reads the file whenever it is told of a new replica."""
+    body = error_body("service", "the gateway is being replaced; try again")
+    lines = ("HTTP/1.1 503 Service Unavailable", "Content-Type: application/json",
+             f"Content-Length: {len(body)}", "Retry-After: 1", "", "")  # fmt: skip
+    for path in folder.rglob("500.http"):
+        path.write_bytes("\r\n".join(lines).encode() + body)
 
 
 def _shut_down() -> None:
