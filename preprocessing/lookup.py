@@ -24,6 +24,7 @@ from preprocessing.values import values_of
 NOTHING = Baseline()
 #: To a whole tenant, one event in four with a new value counts as the prior.
 _TENANT_FIRSTS = (PRIOR_EVENTS * 0.25,) * len(TENANT_CATEGORIES)
+_DEVICE = TENANT_CATEGORIES.index("device")
 _NO_FAILURES = (0.0, 0.0, 0.0)
 
 
@@ -62,7 +63,7 @@ class Lookup:
         hour_bits, day_bits = rhythm
         return (
             hour_bits,
-            day_bits * _weekdays_known(at_s - base.first_s),
+            day_bits * _weekdays_known(at_s - base.first_s if base.events else 0.0),
             max(0.0, at_s - user.newest_s) if user.newest_s else 0.0,
             user.events.read(at_s, HOUR_S),
             (base.rate.mean * base.rate.weight + self._prior_rate)
@@ -70,7 +71,7 @@ class Lookup:
             *self._places(seen, user, base, address),
             *self._bytes(event, base),
             *rarities(seen.values, base.fields, self._prior_firsts),
-            *rarities(seen.values, self._ours.fields, _TENANT_FIRSTS),
+            *self._tenant_rarities(seen, base),
             failures,
             failures_day,
             *_address_failures(address, at_s),
@@ -82,6 +83,13 @@ class Lookup:
             0.0 if failed else 1.0,
             base.events,
         )
+
+    def _tenant_rarities(self, seen: Sighting, base: Baseline) -> list[float]:
+        """Rarity for the whole tenant; a newcomer's device is new to everybody and no surprise."""
+        bits = rarities(seen.values, self._ours.fields, _TENANT_FIRSTS)
+        if not base.events:
+            bits[_DEVICE] = 0.0
+        return bits
 
     def _places(
         self, seen: Sighting, user: User, base: Baseline, address: Address | None

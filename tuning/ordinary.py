@@ -5,10 +5,10 @@ the roughest, each used only where the one before leaves work to do:
 
 1. Events with a value that nobody would call ordinary are out (``features.plain``, levels from
    published rules).
-2. Attacks come in waves. Where the share of strange events varies over time, only the calm
-   stretches are kept (:func:`calm`).
-3. If still more is strange than any ordinary tail explains, the strangest are cut off
-   (:func:`trimmed`).
+2. If more is strange than any ordinary tail explains (:func:`heavy`): attacks come in waves, so
+   only the calm stretches of time are kept (:func:`calm`).
+3. If that is still too much, there was no calm: only the more ordinary half is kept
+   (:func:`half`).
 
 Strangeness here is the plain sum of an event's oriented features: no amount of contamination can
 bend it.
@@ -45,17 +45,25 @@ HEAVY_SHARE = 0.08
 def ordinary(features: Features, known_anomalous: Mask) -> Mask:
     """Rows (n,) of features (n, d), in time order, that training may take for ordinary."""
     usable = plain(features) & _warm(len(features)) & ~known_anomalous
-    if not usable.any():
-        return usable
     strange = features.sum(axis=1, dtype=np.float64)
-    return trimmed(strange, calm(strange, usable))
+    if not heavy(strange, usable):
+        return usable
+    quiet = calm(strange, usable)
+    return half(strange, quiet) if heavy(strange, quiet) else quiet
+
+
+def heavy(strange: Values, usable: Mask) -> bool:
+    """Whether more of the usable events is strange than ordinary tails explain. Small sets are
+    taken as they are: their tails say too little."""
+    if int(usable.sum()) < LEAST_TO_SPARE:
+        return False
+    chosen = strange[usable]
+    return float((chosen > _cut(chosen)).mean()) > HEAVY_SHARE
 
 
 def calm(strange: Values, usable: Mask) -> Mask:
     """Usable events of the stretches that hold few strange ones."""
     places = np.flatnonzero(usable)
-    if len(places) < LEAST_TO_SPARE:
-        return usable
     high = np.quantile(strange[places], 1.0 - STRANGE_SHARE)
     stretches = np.array_split(places, STRETCHES)
     shares = np.array([float((strange[stretch] > high).mean()) for stretch in stretches])
@@ -67,12 +75,8 @@ def calm(strange: Values, usable: Mask) -> Mask:
     return kept
 
 
-def trimmed(strange: Values, usable: Mask) -> Mask:
-    """All usable events, unless too many are strange: then the more ordinary half of them, since
-    what is strange in small ways hides among the rest."""
-    beyond = strange > _cut(strange[usable])
-    if float(beyond[usable].mean()) <= HEAVY_SHARE:
-        return usable
+def half(strange: Values, usable: Mask) -> Mask:
+    """The more ordinary half: what is strange in small ways hides among the rest."""
     return usable & (strange <= np.median(strange[usable]))
 
 
