@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,9 +82,7 @@ def stop(home: Path, run: Run) -> int:
     leader = supervisor(run)
     if leader is not None and leader.pid != os.getpid():
         leader.terminate()
-        try:
-            leader.wait(PATIENCE_S)
-        except psutil.TimeoutExpired:
+        if not _ended(run, PATIENCE_S):
             leader.kill()
     killed = sweep(run)
     forget(home, run)
@@ -105,6 +104,16 @@ def sweep(run: Run) -> int:
                 continue
         psutil.wait_procs(left, timeout=1.0)
     return killed
+
+
+def _ended(run: Run, within_s: float) -> bool:
+    """Wait for a supervisor to end. One that its parent has not reaped yet has ended, too."""
+    deadline = time.monotonic() + within_s
+    while supervisor(run) is not None:
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def forget(home: Path, run: Run) -> None:
