@@ -145,8 +145,8 @@ def test_a_killed_detector_degrades_and_comes_back(
     assert load.missing == {gone}
 
 
-@pytest.mark.parametrize("stage", ["Preprocessor", "Combiner"])
-def test_callers_wait_for_a_killed_stage(graph: Served, client: httpx.Client, stage: str) -> None:
+@pytest.mark.parametrize("stage", ["Preprocessor", "Combiner", "Gateway"])
+def test_a_killed_stage_is_never_a_500(graph: Served, client: httpx.Client, stage: str) -> None:
     with Load(graph) as load:
         kill(graph, stage)
         until(lambda: _ready(client), within_s=90)
