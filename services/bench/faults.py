@@ -17,6 +17,7 @@ import httpx
 import msgspec
 import psutil
 
+from models import DETECTORS
 from services.bench.machine import process_name
 from services.bench.outcome import OK, Answered, percentile
 from services.bench.rounds import Bench
@@ -63,11 +64,19 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 def run_faults(bench: Bench) -> list[Fault]:
-    """Kill every part in turn, each after the last one is whole again."""
-    faults = []
+    """Kill every part in turn, each after the last one is whole again.
+
+    What was measured before a graph does not recover is returned all the same.
+    """
+    faults: list[Fault] = []
     for name in targets(bench.subject):
-        _wait_until_whole(bench.subject)
-        faults.append(fault := _kill_under_load(bench, name))
+        try:
+            _wait_until_whole(bench.subject)
+            fault = _kill_under_load(bench, name)
+        except BenchError as error:
+            bench.say(f"{name}: {error}; stopping here")
+            break
+        faults.append(fault)
         bench.say(
             f"{name}: {fault.answers}, longest gap {fault.longest_gap_s:.1f} s, "
             f"recovered after {fault.recovered_s:.1f} s"
@@ -80,9 +89,8 @@ def targets(subject: Subject) -> list[str]:
     with subject.client() as client:
         models = client.get("/v1/models").raise_for_status().json()
     running = {process_name(each) for each in subject.processes()}
-    from services.app import deployment_name
-
-    detectors = [deployment_name(each) for each in models["variants"]["champion"]["detectors"]]
+    names = models["variants"]["champion"]["detectors"]
+    detectors = [DETECTORS[name].partition(":")[2] for name in names]
     wanted: list[str] = []
     for stage in _STAGES:
         wanted += detectors if stage is None else [stage]
@@ -128,13 +136,16 @@ def _kill_under_load(bench: Bench, name: str) -> Fault:
     job = bench.job(CONNECTIONS)
     job = msgspec.structs.replace(job, seconds=BEFORE_S + AFTER_S, rate=RATE, timeline=True)
     load = start_load(job)
-    time.sleep(BEFORE_S)
-    victims = _named(bench.subject, name)
-    killed_at = time.monotonic()
-    for victim in victims:
-        victim.kill()
-    back_s = _wait_until_back(bench, name, {victim.pid for victim in victims}, killed_at)
-    outcome = bench.finish(load, job)
+    try:
+        time.sleep(BEFORE_S)
+        victims = _named(bench.subject, name)
+        killed_at = time.monotonic()
+        for victim in victims:
+            victim.kill()
+        back_s = _wait_until_back(bench, name, {victim.pid for victim in victims}, killed_at)
+        outcome = bench.finish(load, job)
+    finally:
+        load.kill()
     return account(name, outcome.timeline, killed_at, back_s)
 
 

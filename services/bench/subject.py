@@ -141,7 +141,11 @@ def finish_load(process: subprocess.Popen[bytes], job: Job) -> Outcome:
         raise BenchError("the load generator did not end") from None
     if process.returncode:
         raise BenchError(f"the load generator failed (exit {process.returncode})")
-    return msgspec.json.decode(answer, type=Outcome)
+    try:
+        return msgspec.json.decode(answer, type=Outcome)
+    except msgspec.DecodeError as error:
+        told = f"{len(answer):,} bytes: {error}"
+        raise BenchError(f"the load generator's answer cannot be read ({told})") from None
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
