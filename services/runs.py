@@ -134,11 +134,9 @@ def new_run_id() -> str:
 
 
 def _belongs(process: psutil.Process, run: Run) -> bool:
-    """By its environment, or by our folder on its command line: a process that renames itself may
-    overwrite the one, but not the other."""
+    """By its environment alone: whoever reads a log in our folder is not ours."""
     try:
-        if process.environ().get(RUN_ID) == run.run_id:
-            return process.status() != psutil.STATUS_ZOMBIE
-        return any(run.folder in argument for argument in process.cmdline())
+        ours: bool = process.environ().get(RUN_ID) == run.run_id
+        return ours and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False

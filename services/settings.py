@@ -21,7 +21,7 @@ class Settings(BaseModel):
     home: Path = Field(default_factory=lambda: Path.home() / ".local" / "share" / "ztad")
     """``ZTAD_HOME``: where run records, live history and the demo's files are kept."""
 
-    api_keys: tuple[str, ...] = ()
+    api_keys: tuple[str, ...] = Field(default=(), repr=False)
     """``ZTAD_API_KEYS``: comma-separated keys, each of which may call every route. Without any,
     only this machine is answered."""
 
@@ -37,7 +37,8 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     if env.get("ZTAD_HOME"):
         given["home"] = env["ZTAD_HOME"]
     if env.get("ZTAD_API_KEYS"):
-        given["api_keys"] = tuple(key for key in env["ZTAD_API_KEYS"].split(",") if key.strip())
+        keys = (key.strip() for key in env["ZTAD_API_KEYS"].split(","))
+        given["api_keys"] = tuple(key for key in keys if key)
     if env.get("ZTAD_RUN_ID"):
         given["run_id"] = env["ZTAD_RUN_ID"]
     try:

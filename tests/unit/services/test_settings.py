@@ -1,0 +1,42 @@
+"""Settings come from ``ZTAD_*`` alone, and keys are never told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from services.settings import Settings, load
+
+
+def test_nothing_set() -> None:
+    settings = load({"PATH": "/bin", "HOME": "/elsewhere"})
+    assert settings == Settings()
+    assert settings.home.name == "ztad"
+    assert settings.api_keys == ()
+
+
+def test_everything_set() -> None:
+    settings = load({"ZTAD_HOME": "/srv/z", "ZTAD_API_KEYS": "a,b", "ZTAD_RUN_ID": "r"})
+    assert (settings.home, settings.api_keys, settings.run_id) == (Path("/srv/z"), ("a", "b"), "r")
+
+
+@pytest.mark.parametrize("keys", ["", ",", " , "])
+def test_empty_keys_are_none(keys: str) -> None:
+    assert load({"ZTAD_API_KEYS": keys}).api_keys == ()
+
+
+def test_keys_are_stripped() -> None:
+    assert load({"ZTAD_API_KEYS": " a , b,"}).api_keys == ("a", "b")
+
+
+def test_keys_are_in_no_text() -> None:
+    settings = load({"ZTAD_API_KEYS": "s3cret"})
+    assert "s3cret" not in repr(settings) + str(settings)
+
+
+def test_the_process_environment_by_default(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ZTAD_HOME", str(tmp_path))
+    assert load().home == tmp_path
