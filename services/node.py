@@ -266,7 +266,7 @@ def _start_ray(folder: Path) -> None:
             runtime_env={"worker_process_setup_hook": lean.HOOK},
             _temp_dir=str(folder),
         )
-    except (RuntimeError, OSError, ValueError) as error:
+    except Exception as error:  # Ray raises a bare Exception on a machine that is too busy
         raise StartError(f"Ray does not start: {error}; run 'ztad doctor'") from error
 
 
@@ -282,6 +282,7 @@ def _run_application(graph: Graph, arguments: dict[str, Any], settings: NodeSett
     from ray.serve.schema import LoggingConfig
 
     quiet = LoggingConfig(log_level="WARNING", enable_access_log=False)
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     try:
         serve.start(
             http_options={"host": settings.host, "port": settings.port}, logging_config=quiet
@@ -289,7 +290,21 @@ def _run_application(graph: Graph, arguments: dict[str, Any], settings: NodeSett
         _answer_503_for_500(Path(os.environ["RAY_SERVE_HAPROXY_CONFIG_FILE_LOC"]).parent)
         serve.run(graph(arguments), name="ztad", route_prefix="/", logging_config=quiet)
     except (RuntimeError, RayError) as error:
-        raise StartError(f"the graph does not start: {error}") from error
+        raise StartError(f"the graph does not start: {_cause() or error}") from error
+
+
+def _cause() -> str:
+    """The last line of what the first failed deployment says, if Serve can still be asked."""
+    from ray import serve
+
+    try:
+        deployments = serve.status().applications["ztad"].deployments
+    except Exception:  # noqa: BLE001 - a half-started cluster may fail in any way
+        return ""
+    for name, state in deployments.items():
+        if state.status == "DEPLOY_FAILED" and state.message.strip():
+            return f"{name}: {state.message.strip().splitlines()[-1]}"
+    return ""
 
 
 def _answer_503_for_500(folder: Path) -> None:

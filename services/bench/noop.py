@@ -11,6 +11,10 @@ ANSWER = Response(200, b'{"score":0.5,"is_anomaly":false}')
 
 async def answer(scope: Scope, receive: Receive, send: Send) -> None:
     """Read the request, answer with a constant."""
+    if scope["type"] == "lifespan":
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        return
     await read_body(scope, receive, most_bytes=1 << 24)
     await respond(send, ANSWER, "0" * 32)
 
