@@ -14,6 +14,7 @@ from ray.serve import Application
 
 from ensemble.scorer import load_bundle
 from models import DETECTORS
+from models.bundle import Bundle
 from services.deployments import Combiner, DetectorReplica, Explainer, Preprocessor, Recorder
 from services.ingress import Gateway
 
@@ -59,7 +60,11 @@ class AppArgs(BaseModel):
 
 
 _DEFAULTS: dict[str, dict[str, Any]] = {
-    "Gateway": {"max_ongoing_requests": 20_000, "max_queued_requests": 2_000},
+    "Gateway": {
+        "max_ongoing_requests": 20_000,
+        "max_queued_requests": 2_000,
+        "backpressure_config": {"status_code": 503, "retry_after_s": 1},
+    },
     "Preprocessor": {"max_ongoing_requests": 64},
     "Combiner": {"max_ongoing_requests": 64},
     "Explainer": {"max_ongoing_requests": 4, "max_queued_requests": 16},
@@ -78,13 +83,21 @@ class MoreThanOnePreprocessor(ValueError):
         )
 
 
+class NoSuchDeployment(ValueError):
+    """Options that would reach nobody: most likely a name was mistyped."""
+
+    def __init__(self, name: str, known: list[str]) -> None:
+        super().__init__(f"deployments.{name}: there is none; expected {', '.join(known)}")
+
+
 def build(args: AppArgs) -> Application:
     """Gateway -> Preprocessor -> every detector of the bundle -> Combiner; Explainer, Recorder.
 
-    Raises ``models.bundle.BundleError`` for a bundle that cannot be trusted and
-    :class:`MoreThanOnePreprocessor`.
+    Raises ``models.bundle.BundleError`` for a bundle that cannot be trusted,
+    :class:`NoSuchDeployment` and :class:`MoreThanOnePreprocessor`.
     """
     bundle = load_bundle(Path(args.bundle))
+    _check_names(args, bundle)
     _check_single_history(args)
     detectors = {
         name: _bind(args, deployment_name(name), DetectorReplica, args.bundle, name)
@@ -128,6 +141,13 @@ def _bind(args: AppArgs, name: str, what: type[Any], *arguments: Any) -> Applica
     deployment: Any = serve.deployment(what)
     application: Application = deployment.options(**options).bind(*arguments)
     return application
+
+
+def _check_names(args: AppArgs, bundle: Bundle) -> None:
+    known = [*_DEFAULTS, *(deployment_name(name) for name in bundle.detectors)]
+    for name in args.deployments:
+        if name not in known:
+            raise NoSuchDeployment(name, known)
 
 
 def _check_single_history(args: AppArgs) -> None:

@@ -1,0 +1,108 @@
+"""The graph as it is composed: arguments checked, options where they belong, one history."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from ray.serve import Application
+
+from models import DETECTORS
+from models.bundle import Bundle
+from models.manifest import BundleError
+from services.app import AppArgs, MoreThanOnePreprocessor, build, deployment_name
+
+
+def deployments(application: Application) -> dict[str, Any]:
+    """Every deployment of a graph by name, found from its ingress."""
+    found: dict[str, Any] = {}
+    left: list[object] = [application]
+    while left:
+        one = left.pop()
+        if isinstance(one, Application):
+            bound = one._bound_deployment
+            found[bound.name] = bound
+            left += bound.init_args
+        elif isinstance(one, dict):
+            left += one.values()
+    return found
+
+
+def args(bundle: Bundle, **given: Any) -> AppArgs:
+    return AppArgs(bundle=str(bundle.path), **given)
+
+
+def test_one_deployment_per_stage_and_detector(bundle: Bundle) -> None:
+    stages = {"Gateway", "Preprocessor", "Combiner", "Explainer", "Recorder"}
+    detectors = {deployment_name(name) for name in bundle.detectors}
+    assert set(deployments(build(args(bundle)))) == stages | detectors
+
+
+def test_every_detector_has_a_deployment_name() -> None:
+    names = [deployment_name(name) for name in DETECTORS]
+    assert len(set(names)) == len(DETECTORS)
+
+
+def test_options_reach_their_deployment_and_no_other(bundle: Bundle) -> None:
+    options = {
+        "Combiner": {"num_replicas": 2, "max_ongoing_requests": 7},
+        "Gateway": {"ray_actor_options": {"num_cpus": 1}, "graceful_shutdown_timeout_s": 9.0},
+    }
+    found = deployments(build(args(bundle, deployments=options)))
+    assert (found["Combiner"].num_replicas, found["Combiner"].max_ongoing_requests) == (2, 7)
+    assert found["Gateway"].ray_actor_options["num_cpus"] == 1
+    assert found["Gateway"].max_queued_requests == 2_000, "defaults stay"
+    assert found["Explainer"].num_replicas == 1
+    assert found["Preprocessor"].max_ongoing_requests == 64
+
+
+def test_autoscaling_takes_the_place_of_a_fixed_number(bundle: Bundle) -> None:
+    scaling = {"min_replicas": 1, "max_replicas": 3}
+    options = {"IsolationForest": {"num_replicas": 2, "autoscaling_config": scaling}}
+    found = deployments(build(args(bundle, deployments=options)))["IsolationForest"]
+    assert found._deployment_config.autoscaling_config.max_replicas == 3
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"num_replicas": 2},
+        {"autoscaling_config": {"min_replicas": 1, "max_replicas": 2}},
+        {"num_replicas": 1, "autoscaling_config": {"initial_replicas": 5, "max_replicas": 5}},
+    ],
+)
+def test_two_histories_are_refused(bundle: Bundle, options: dict[str, Any]) -> None:
+    with pytest.raises(MoreThanOnePreprocessor, match=r"deployments\.Preprocessor"):
+        build(args(bundle, deployments={"Preprocessor": options}))
+
+
+def test_one_history_by_autoscaling(bundle: Bundle) -> None:
+    options = {"autoscaling_config": {"min_replicas": 1, "max_replicas": 1}}
+    build(args(bundle, deployments={"Preprocessor": options}))
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"bundel": "x"}, "bundel"),
+        ({"deployments": {"Gateway": {"replicas": 2}}}, "deployments.Gateway.replicas"),
+        ({"deployments": {"Gateway": {"num_replicas": "many"}}}, "deployments.Gateway"),
+        ({"most_verdicts": "all"}, "most_verdicts"),
+    ],
+)
+def test_unknown_and_wrong_arguments_are_named(given: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        AppArgs.model_validate({"bundle": "b", **given})
+    assert ".".join(str(step) for step in refused.value.errors()[0]["loc"]).startswith(named)
+
+
+def test_a_deployment_that_does_not_exist(bundle: Bundle) -> None:
+    with pytest.raises(ValueError, match=r"deployments\.Combinator.*Combiner"):
+        build(args(bundle, deployments={"Combinator": {"num_replicas": 2}}))
+
+
+def test_no_bundle(tmp_path: Path) -> None:
+    with pytest.raises(BundleError):
+        build(AppArgs(bundle=str(tmp_path)))
