@@ -24,7 +24,7 @@ help:  ## list the targets
 install: $(VENV)/.stamp-dev  ## install everything into .venv: serving, training, tests, checks
 
 demo: $(VENV)/.stamp-train  ## train, serve and score live logins; DEMO_EXIT=1 ends by itself
-	$(BIN)/ztad demo
+	$(BIN)/ztad demo $(if $(DEMO_EXIT),--exit)
 
 test: $(VENV)/.stamp-dev  ## run all tests
 	$(BIN)/python -m pytest

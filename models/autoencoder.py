@@ -230,6 +230,7 @@ def _outputs(network: Any, near: Features) -> Features:
 def _keras() -> Any:
     """Keras on TensorFlow, imported only where a network is trained."""
     # TensorFlow announces its build on standard error at import unless told otherwise.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     import keras

@@ -63,7 +63,7 @@ class Lookup:
         hour_bits, day_bits = rhythm
         return (
             hour_bits,
-            day_bits * _weekdays_known(at_s - base.first_s if base.events else 0.0),
+            min(day_bits, _most_weekday_bits(at_s - base.first_s if base.events else 0.0)),
             max(0.0, at_s - user.newest_s) if user.newest_s else 0.0,
             user.events.read(at_s, HOUR_S),
             (base.rate.mean * base.rate.weight + self._prior_rate)
@@ -132,10 +132,14 @@ class Lookup:
         return -log2((base.failures + self._prior_failures) / (base.events + PRIOR_EVENTS))
 
 
-def _weekdays_known(known_s: float) -> float:
-    """How far a weekday without events says something, in [0, 1]: in somebody's first week none
-    could be missed, and after three weeks each had its chances."""
-    return min(1.0, max(0.0, (known_s / DAY_S - 7.0) / 14.0))
+def _most_weekday_bits(known_s: float) -> float:
+    """How much a weekday without events can say of somebody known for so long, in bits.
+
+    Events of one day are one decision to work, so weeks count, not events: after w weeks without
+    it, a weekday has a chance of 1 in w + 2 (Laplace's rule of succession), against 1 in 2 of
+    somebody of whom nothing is known.
+    """
+    return log2((known_s / (7 * DAY_S) + 2.0) / 2.0)
 
 
 def is_egress(address: Address | None, settings: HistorySettings) -> bool:

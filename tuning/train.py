@@ -87,7 +87,7 @@ Step = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class _Fitted:
-    """Detectors on the surprise of features, calibrated on the events they were fitted to."""
+    """Detectors on the surprise of features, and their calibration."""
 
     surprise: Surprise
     detectors: dict[str, Detector]

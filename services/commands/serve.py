@@ -77,7 +77,7 @@ def application_arguments(
     host = args.host or ("0.0.0.0" if keys else "127.0.0.1")
     if not keys and host not in ("127.0.0.1", "localhost"):
         raise Usage(f"listening on {host} needs keys: set ZTAD_API_KEYS")
-    state = args.state_dir or settings.home / "state"
+    state = args.state_dir or settings.home / "state" / str(args.port)
     return {
         "bundle": str(bundle.path.resolve()),
         "state_dir": str(state.resolve()),
