@@ -176,7 +176,9 @@ def prepare_environment(run_id: str, folder: Path) -> dict[str, int]:
             "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports["haproxy metrics"]),
             "RAY_SERVE_HAPROXY_STATS_PORT": str(ports["haproxy stats"]),
             "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports["fallback proxy"]),
-            # A request that never reached a replica may be sent again, several times.
+            # A request without an answer may be sent again, several times: what is scored twice
+            # is answered with its first verdict.
+            "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
             "RAY_SERVE_HAPROXY_RETRIES": "5",
             # A machine busy with other work needs longer than 5 s to start HAProxy.
             "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",
