@@ -108,7 +108,9 @@ def announce(node: Any, args: argparse.Namespace, arguments: dict[str, Any], too
     print(f"  API docs       {node.url}/docs")
     print(f"  metrics        {node.url}/metrics")
     for name, port in node.ports.items():
-        print(f"  {name:14s} 127.0.0.1:{port}")
+        # HAProxy cannot be told to keep its own pages to this machine.
+        host = "0.0.0.0" if name.startswith("haproxy") else "127.0.0.1"
+        print(f"  {name:15s} {host}:{port}")
     print(f"  authentication {who}")
     print(f"  live history   {arguments['state_dir']}")
     print("stop with Ctrl-C or 'ztad stop'", flush=True)
