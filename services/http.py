@@ -99,11 +99,26 @@ class PlainHeaders:
         await self._app(scope, receive, send)
 
 
+class AnswerRegardless:
+    """ASGI middleware in front of Serve: a client that goes away does not cancel its request.
+
+    Serve would run two more tasks for every request to notice it, a sixth of the gateway's CPU.
+    Micro-batches are scored together anyway; a route that must know reads ``http.disconnect``.
+    """
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["headers"] = [*scope.get("headers", ()), (b"x-request-disconnect-disabled", b"?1")]
+        await self._app(scope, receive, send)
+
+
 def middlewares() -> list[Any]:
     """What Serve is to put in front of the gateway; it asks for Starlette's description of it."""
     from starlette.middleware import Middleware
 
-    return [Middleware(PlainHeaders)]
+    return [Middleware(AnswerRegardless), Middleware(PlainHeaders)]
 
 
 async def read_body(scope: Scope, receive: Receive, *, most_bytes: int) -> bytes:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from services.http import (
+    AnswerRegardless,
     Disconnected,
     HttpError,
     PlainHeaders,
@@ -140,4 +141,14 @@ def test_header_values_that_are_no_text_are_left_out() -> None:
 
 
 def test_serve_is_given_the_middleware() -> None:
-    assert [middleware.cls for middleware in middlewares()] == [PlainHeaders]
+    found = [middleware.cls for middleware in middlewares()]
+    assert found == [AnswerRegardless, PlainHeaders]
+
+
+def test_serve_is_told_not_to_wait_for_disconnects() -> None:
+    scope: Message = {"type": "http", "headers": [(b"host", b"h")]}
+
+    async def app(scope: Message, receive: object, send: object) -> None:
+        assert scope["headers"][-1] == (b"x-request-disconnect-disabled", b"?1")
+
+    asyncio.run(AnswerRegardless(app)(scope, None, None))  # type: ignore[arg-type]
