@@ -137,9 +137,9 @@ def _most_weekday_bits(known_s: float) -> float:
 
     Events of one day are one decision to work, so weeks count, not events: after w weeks without
     it, a weekday has a chance of 1 in w + 2 (Laplace's rule of succession), against 1 in 2 of
-    somebody of whom nothing is known.
+    somebody of whom nothing is known. An event from before all that is known has no weeks at all.
     """
-    return log2((known_s / (7 * DAY_S) + 2.0) / 2.0)
+    return log2((max(0.0, known_s) / (7 * DAY_S) + 2.0) / 2.0)
 
 
 def is_egress(address: Address | None, settings: HistorySettings) -> bool:

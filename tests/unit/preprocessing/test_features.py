@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from math import log2
 from typing import Any
 
 import numpy as np
@@ -110,8 +111,21 @@ def test_off_hours(usual: float, strange: float) -> None:
     assert last(history, event(24 + strange))["hour_bits"] > 2
 
 
-def test_in_the_first_week_no_weekday_was_missed() -> None:
-    assert last(office(days=7), event(24 * -2 + 9))["day_bits"] == 0
+def test_in_the_first_weeks_a_new_weekday_says_little() -> None:
+    saturday = 24 * -2 + 9
+    after = [last(office(days=days), event(saturday))["day_bits"] for days in (7, 21, 70)]
+    assert 0 < after[0] <= log2(1.5)
+    assert after[0] < after[1] <= log2(2.5)
+    assert after[1] < after[2]
+
+
+def test_an_event_from_long_before_all_that_is_known_has_no_new_weekday() -> None:
+    assert last(office(), event(24 * -365))["day_bits"] == 0
+
+
+def test_to_a_stranger_no_weekday_is_new() -> None:
+    features = last(office(), event(24 * 5 + 9, user_id="bo"))
+    assert features["day_bits"] == 0
 
 
 def test_a_day_off() -> None:
