@@ -11,9 +11,10 @@ from ensemble.combine import combine, surprise
 from ensemble.decision import Decided, Ensemble, EnsembleSpec, Origin, Values, decode_spec
 from ensemble.reasons import COMBINATION
 from preprocessing.event import AuthEvent
-from preprocessing.features import FEATURES, NAMES, NEVER_ORDINARY
+from preprocessing.features import FEATURES, NAMES
 from preprocessing.history import FACTS, Evidence
 from preprocessing.prepare import Context
+from preprocessing.surprise import Curve, Surprise
 
 DETECTORS = ("one", "two")
 #: Raw scores of ordinary events; 2,000 is far beyond them, 500 is the middle.
@@ -32,8 +33,7 @@ def spec() -> EnsembleSpec:
         combined=fit(combined),
         budget=25.0,
         threshold=0.9975,
-        level=[1.0] * len(FEATURES),
-        scale=[1.0] * len(FEATURES),
+        surprise=Surprise([Curve([0.0, 25.0], [0.0, 8.0])] * len(FEATURES)),
     )
 
 
@@ -46,6 +46,7 @@ class Case:
     late: list[int] = field(default_factory=list)
     learning: list[int] = field(default_factory=list)
     duplicate: list[int] = field(default_factory=list)
+    blatant: list[int] = field(default_factory=list)
     evidence: dict[int, Evidence] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -54,7 +55,15 @@ class Case:
     def context(self) -> Context:
         ids = [f"e{row}" for row in range(len(self.loudness))]
         users = [f"u{row}" for row in range(len(self.loudness))]
-        return Context(ids, users, self.late, self.learning, self.duplicate, self.evidence)
+        return Context(
+            event_ids=ids,
+            user_ids=users,
+            late=self.late,
+            learning=self.learning,
+            duplicate=self.duplicate,
+            blatant=self.blatant,
+            evidence=self.evidence,
+        )
 
     def decided(self, *names: str, origin: Origin | None = None) -> Decided:
         raw: dict[str, Values] = {name: np.array(self.loudness) for name in names or DETECTORS}
@@ -111,13 +120,16 @@ def test_late_and_repeated_events_are_never_learned() -> None:
 
 
 def test_a_user_in_learning_mode_teaches_even_when_flagged_unless_plainly_an_attack() -> None:
-    case = Case([LOUD, LOUD], learning=[0, 1])
-    attack = NAMES.index("user_failures")
-    case.features[1, attack] = NEVER_ORDINARY[attack]
+    case = Case([LOUD, LOUD], learning=[0, 1], blatant=[1])
     decided = case.decided()
     assert [verdict.is_anomaly for verdict in decided.verdicts] == [True, True]
     assert [verdict.learning for verdict in decided.verdicts] == [True, True]
     assert decided.learn == ["e0"]
+
+
+def test_a_plain_attack_that_is_not_flagged_is_learned_like_any_other() -> None:
+    case = Case([QUIET, QUIET], learning=[1], blatant=[0, 1])
+    assert case.decided().learn == ["e0", "e1"]
 
 
 def test_reasons_come_from_the_evidence() -> None:

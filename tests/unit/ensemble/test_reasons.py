@@ -8,11 +8,19 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from ensemble.reasons import COMBINATION, MOST_REASONS, REASONS, reasons, weights
+from ensemble.reasons import (
+    COMBINATION,
+    LEAST_TOLD,
+    MOST_REASONS,
+    REASONS,
+    reasons,
+    weights,
+)
 from preprocessing.baseline import Place
 from preprocessing.event import AuthEvent
 from preprocessing.features import CAP, FEATURES, NAMES
 from preprocessing.history import CATEGORIES, FACTS, Evidence, Usual
+from preprocessing.surprise import NOTABLE, notable
 from preprocessing.values import values_of
 
 AT = datetime(2026, 11, 22, 8, 55, tzinfo=UTC)
@@ -163,11 +171,25 @@ def test_a_value_seen_before_is_told_with_its_count() -> None:
 
 
 def test_weights_rank_codes_and_never_exceed_one() -> None:
-    excess = np.zeros(len(FEATURES), np.float32)
-    excess[NAMES.index("travel_speed")] = 2.0
-    excess[NAMES.index("travel_distance")] = 1.0
-    excess[NAMES.index("hour_bits")] = 1.0
-    assert weights(excess) == [("impossible_travel", 0.75), ("off_hours_login", 0.25)]
+    decades = np.zeros(len(FEATURES), np.float32)
+    decades[NAMES.index("travel_speed")] = 2.0
+    decades[NAMES.index("travel_distance")] = 1.0
+    decades[NAMES.index("hour_bits")] = 1.0
+    assert weights(decades) == [("impossible_travel", 0.75), ("off_hours_login", 0.25)]
+
+
+def test_what_one_ordinary_event_in_thirty_shows_is_no_reason() -> None:
+    decades = np.full(len(FEATURES), np.nextafter(np.float32(LEAST_TOLD), np.float32(0.0)))
+    assert weights(decades) == []
+    decades[NAMES.index("hour_bits")] = LEAST_TOLD
+    assert weights(decades) == [("off_hours_login", 1.0)]
+
+
+def test_every_event_whose_evidence_is_kept_has_a_reason() -> None:
+    decades = np.zeros((1, len(FEATURES)), np.float32)
+    decades[0, NAMES.index("hour_bits")] = NOTABLE
+    assert notable(decades).all()
+    assert weights(decades[0])
 
 
 @given(
@@ -175,8 +197,8 @@ def test_weights_rank_codes_and_never_exceed_one() -> None:
         np.float32, len(FEATURES), elements=st.floats(0.0, CAP, width=32, allow_subnormal=False)
     )
 )
-def test_reasons_are_few_ordered_and_sum_to_at_most_one(excess: NDArray[np.float32]) -> None:
-    given_reasons = reasons(excess, EVIDENCE["known"])
+def test_reasons_are_few_ordered_and_sum_to_at_most_one(decades: NDArray[np.float32]) -> None:
+    given_reasons = reasons(decades, EVIDENCE["known"])
     shares = [reason.weight for reason in given_reasons]
     assert 1 <= len(shares) <= MOST_REASONS
     assert shares == sorted(shares, reverse=True)
@@ -185,7 +207,7 @@ def test_reasons_are_few_ordered_and_sum_to_at_most_one(excess: NDArray[np.float
     assert all(REASONS[reason.code].attack == reason.attack for reason in given_reasons)
 
 
-def test_nothing_beyond_ordinary_is_told_as_a_combination() -> None:
+def test_nothing_beyond_the_commonplace_is_told_as_a_combination() -> None:
     (only,) = reasons(np.zeros(len(FEATURES), np.float32), bare())
     assert (only.code, only.weight) == (COMBINATION, 1.0)
 

@@ -13,6 +13,7 @@ from models.isolation_forest import IsolationForest
 from models.manifest import NotReplaceable
 from preprocessing.embedded import EmbeddedHistory
 from preprocessing.event import AuthEvent
+from preprocessing.surprise import fit as fit_surprise
 from tuning.bundling import Origin, next_version, write
 from tuning.train import Trained, TrainingSettings
 
@@ -30,8 +31,7 @@ def _trained() -> Trained:
         combined=calibration,
         budget=25.0,
         threshold=0.99,
-        level=[1.0] * x.shape[1],
-        scale=[1.0] * x.shape[1],
+        surprise=fit_surprise(x),
     )
     detectors: dict[str, Any] = {"isolation_forest": IsolationForest().fit(x)}
     history = EmbeddedHistory().snapshot(seen=False)
