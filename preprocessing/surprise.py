@@ -89,8 +89,9 @@ def _curve(ordered: NDArray[np.float64]) -> Curve:
             at_least = count - int(np.searchsorted(ordered, point, "left"))
             value.append(point)
             decades.append(max(decades[-1] + 1e-3, -float(np.log10(at_least / count))))
+    decades = [min(y, STEEPEST * x) for x, y in zip(value, decades, strict=True)]
     _extrapolate(value, decades, count)
-    return Curve(value, [min(y, STEEPEST * x) for x, y in zip(value, decades, strict=True)])
+    return Curve(value, decades)
 
 
 def _extrapolate(value: list[float], decades: list[float], count: int) -> None:
