@@ -31,6 +31,8 @@ BEFORE_S = 5.0
 AFTER_S = 30.0
 #: A 200 that took longer was waiting for the replacement, seconds.
 SLOW_S = 1.0
+#: The first explanation of a new Explainer loads shap, seconds.
+PROBE_S = 20.0
 CONTROLLER = "ServeController"
 JSON = {"content-type": "application/json"}
 #: Deployments in the order they are killed; the detectors are put where None stands.
@@ -143,9 +145,9 @@ def _kill_under_load(bench: Bench, name: str) -> Fault:
         for victim in victims:
             victim.kill()
         back_s = _wait_until_back(bench, name, {victim.pid for victim in victims}, killed_at)
-        outcome = bench.finish(load, job)
+        outcome = bench.finish(load)
     finally:
-        load.kill()
+        load.process.kill()
     return account(name, outcome.timeline, killed_at, back_s)
 
 
@@ -176,7 +178,7 @@ class _Probe:
     def works(self, name: str) -> bool:
         """Score an event, then look it up (Recorder), have it explained (Explainer)."""
         try:
-            with self._subject.client(5.0) as client:
+            with self._subject.client(PROBE_S) as client:
                 return self._works(client, name)
         except httpx.HTTPError:
             return False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ import msgspec
 
 from services.bench.machine import CpuWatch, Memory, Processes, calibrate
 from services.bench.outcome import Job, Latency, Outcome, latency
-from services.bench.subject import Subject, finish_load, start_load
+from services.bench.subject import LoadRun, Subject, finish_load, start_load
 from services.bench.traffic import load as load_traffic
 
 CONNECTIONS = (1, 16, 64, 128)
@@ -97,12 +96,12 @@ class Bench:
         """One load run with the machine watched; its speed is taken just before."""
         speed = calibrate()
         watch = CpuWatch(self.subject.processes())
-        outcome = self.finish(start_load(job), job)
+        outcome = self.finish(start_load(job))
         return Step(outcome, watch.stop(outcome.cpu_s), speed)
 
-    def finish(self, load: subprocess.Popen[bytes], job: Job) -> Outcome:
+    def finish(self, load: LoadRun) -> Outcome:
         """The outcome of a load run that was started with a job of this bench."""
-        outcome = finish_load(load, job)
+        outcome = finish_load(load)
         self._number = outcome.next_number
         return outcome
 

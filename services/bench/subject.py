@@ -6,10 +6,12 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 from urllib.parse import urlsplit
 
 import httpx
@@ -119,33 +121,39 @@ def running(url: str, home: Path, key: str) -> Subject:
     return subject
 
 
-def start_load(job: Job) -> subprocess.Popen[bytes]:
-    """Begin a load run without waiting for it."""
+@dataclass(frozen=True, slots=True)
+class LoadRun:
+    """A load generator at work. Its outcome goes to a file: nobody may read it for a while."""
+
+    process: subprocess.Popen[bytes]
+    output: IO[bytes]
+    job: Job
+
+
+def start_load(job: Job) -> LoadRun:
+    """Begin a load run, in a process of its own, without waiting for it."""
+    output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by finish_load
     process = subprocess.Popen(
-        [sys.executable, "-m", "services.bench.load"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-    )  # fmt: skip
+        [sys.executable, "-m", "services.bench.load"], stdin=subprocess.PIPE, stdout=output
+    )
     assert process.stdin is not None
-    process.stdin.write(msgspec.json.encode(job))
-    process.stdin.close()
-    process.stdin = None
-    return process
+    with process.stdin as stdin:
+        stdin.write(msgspec.json.encode(job))
+    return LoadRun(process, output, job)
 
 
-def finish_load(process: subprocess.Popen[bytes], job: Job) -> Outcome:
+def finish_load(run: LoadRun) -> Outcome:
     """The outcome of a load run, once it has ended."""
-    try:
-        answer, _ = process.communicate(timeout=job.seconds + 60.0)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        raise BenchError("the load generator did not end") from None
-    if process.returncode:
-        raise BenchError(f"the load generator failed (exit {process.returncode})")
-    try:
-        return msgspec.json.decode(answer, type=Outcome)
-    except msgspec.DecodeError as error:
-        told = f"{len(answer):,} bytes: {error}"
-        raise BenchError(f"the load generator's answer cannot be read ({told})") from None
+    with run.output as output:
+        try:
+            code = run.process.wait(timeout=run.job.seconds + 60.0)
+        except subprocess.TimeoutExpired:
+            run.process.kill()
+            raise BenchError("the load generator did not end") from None
+        if code:
+            raise BenchError(f"the load generator failed (exit {code})")
+        output.seek(0)
+        return msgspec.json.decode(output.read(), type=Outcome)
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:

@@ -27,6 +27,8 @@ SCENARIO, SEED = "enterprise", 7
 #: Events the model is trained on, and those of them that traffic is made of.
 TRAINING_EVENTS, TRAFFIC_EVENTS = 40_000, 20_000
 QUICK_RUNS, QUICK_SECONDS = 1, 2.0
+#: Columns of the tables where no terminal says.
+WIDTH = 130
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -64,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         return 2
     if args.out is not None:
         _write(args.out, report, faults)
-    show(Console(), report, faults)
+    show(Console(width=None if sys.stdout.isatty() else WIDTH), report, faults)
     return 0
 
 

@@ -104,9 +104,17 @@ def test_a_rate_and_its_timeline(events: Path) -> None:
 
 def test_nobody_listens(events: Path) -> None:
     job = Job(host="127.0.0.1", port=9, events=str(events), run="t", seconds=0.2, connections=1)
-    found = finish_load(start_load(job), job)
+    found = finish_load(start_load(job))
     assert set(found.statuses) == {"refused"}
     assert found.requests == 0
+
+
+def test_a_long_timeline_waits_for_its_reader(events: Path) -> None:
+    job = Job(host="127.0.0.1", port=9, events=str(events), run="t", seconds=0.5, connections=1,
+              rate=5000.0, timeline=True)  # fmt: skip
+    load_run = start_load(job)
+    load_run.process.wait(30)
+    assert len(finish_load(load_run).timeline) > 1000
 
 
 def test_cpu_is_attributed(events: Path) -> None:
