@@ -18,6 +18,10 @@ TABLE_POINTS = 257
 TAIL_SHARE = 0.02
 #: Fewest scores a tail is fitted to; small training sets use a larger share.
 LEAST_TAIL = 10
+#: Scores closer than this share of the range below the tail are one score. Events without any
+#: surprise all score the same but for rounding, and rounding differs between a batch and a single
+#: event, and between a detector and its exported form.
+SAME_SCORE = 1e-4
 #: Power of the Pareto tail. A generalised Pareto with shape 1/3 is heavier than what raw detector
 #: scores show, so the extrapolation errs towards more surprise being needed, and float64 keeps
 #: apart scores up to 10^4 tail scales out, where an exponential tail would tie at 1.
@@ -27,8 +31,8 @@ TAIL_POWER = 3.0
 class Calibration(msgspec.Struct, frozen=True):
     """Quantile table up to ``tail_start``, a Pareto tail above it.
 
-    ``raw`` and ``share`` are the table, both increasing; P(score > x) for x > tail_start is
-    ``tail_share * (1 + (x - tail_start) / (TAIL_POWER * tail_scale)) ** -TAIL_POWER``.
+    ``raw`` and ``share`` are the table; ``raw`` increases, ``share`` never falls. P(score > x) for
+    x > tail_start is ``tail_share * (1 + (x - tail_start) / (TAIL_POWER * tail_scale)) ** -TAIL_POWER``.
     """
 
     raw: list[float]
@@ -68,10 +72,10 @@ def fit(raw: Values) -> Calibration:
     excess = ordered[ordered > start] - start
     least = max(spread * 1e-3, abs(start) * 1e-6, 1e-9)
     scale = max(float(excess.mean()) if len(excess) else 0.0, least)
-    shares = np.linspace(0.0, 1.0 - tail_share, TABLE_POINTS)
     table = np.quantile(ordered, np.linspace(0.0, 1.0, TABLE_POINTS) * _rank(ordered, start))
     table[-1] = start
-    return Calibration(_increasing(table, least), shares.tolist(), start, tail_share, scale)
+    points, shares = _merged(table, np.linspace(0.0, 1.0 - tail_share, TABLE_POINTS))
+    return Calibration(points, shares, start, tail_share, scale)
 
 
 def _rank(ordered: Values, start: float) -> float:
@@ -81,7 +85,16 @@ def _rank(ordered: Values, start: float) -> float:
     return float(np.searchsorted(ordered, start)) / (len(ordered) - 1)
 
 
-def _increasing(table: Values, least: float) -> list[float]:
-    """Ties in the table spread downwards by a hair: ``np.interp`` needs increasing points."""
-    steps = np.arange(len(table))[::-1] * least * 1e-6
-    return [float(point) for point in np.maximum.accumulate(table) - steps]
+def _merged(table: Values, shares: Values) -> tuple[list[float], list[float]]:
+    """The table with equal scores as one point, which has the share below the next larger score
+    and stands a little lower, so that rounding does not fall off it."""
+    first, start = float(table[0]), float(table[-1])
+    apart = max((start - first) * SAME_SCORE, abs(start) * 1e-6, 1e-9)
+    points, merged = [first - 2 * apart, first - apart], [0.0, 0.0]
+    for point, share in zip(table.tolist(), shares.tolist(), strict=True):
+        if point - first > apart:
+            first = point
+            points.append(point - apart)
+            merged.append(share)
+        merged[-1] = share
+    return [*points, start], [*merged, merged[-1]]

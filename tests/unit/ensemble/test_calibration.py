@@ -72,6 +72,19 @@ def test_a_constant_is_ordinary_and_anything_above_it_is_not() -> None:
     assert at <= 0.981
 
 
+@pytest.mark.parametrize("tied_share", [0.1, 0.4, 0.7, 0.95])
+def test_rounding_does_not_move_what_many_events_score(tied_share: float) -> None:
+    """An exported detector, or another batch size, gives a score that differs in its last bits."""
+    raw = normal(1000)
+    tied = float(np.quantile(raw, 0.2))
+    raw[: int(1000 * tied_share)] = tied
+    calibrate = fit(raw)
+    rounded = tied * (1.0 + np.array([-1e-6, -1e-7, 0.0, 1e-7, 1e-6]))
+    scores = calibrate(rounded)
+    assert np.ptp(scores) < 1e-3
+    assert scores[2] == pytest.approx((raw <= tied).mean(), abs=0.01)
+
+
 def test_continuous_where_the_tail_begins() -> None:
     calibrate = fit(normal())
     start = calibrate.tail_start
