@@ -31,8 +31,9 @@ TAIL_POWER = 3.0
 class Calibration(msgspec.Struct, frozen=True):
     """Quantile table up to ``tail_start``, a Pareto tail above it.
 
-    ``raw`` and ``share`` are the table; ``raw`` increases, ``share`` never falls. P(score > x) for
-    x > tail_start is ``tail_share * (1 + (x - tail_start) / (TAIL_POWER * tail_scale)) ** -TAIL_POWER``.
+    ``raw`` and ``share`` are the table; ``raw`` increases, ``share`` never falls. For
+    x > tail_start, P(score > x) is
+    ``tail_share * (1 + (x - tail_start) / (TAIL_POWER * tail_scale)) ** -TAIL_POWER``.
     """
 
     raw: list[float]
