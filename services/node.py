@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import random
@@ -9,7 +10,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -328,8 +329,10 @@ def _shut_down() -> None:
     from ray import serve
 
     end: Callable[[], None] = serve.shutdown
-    try:
-        end()
-    except Exception:  # a half-dead cluster may fail in any way; it is swept next
-        logging.getLogger("ztad").debug("serve.shutdown failed", exc_info=True)
-    ray.shutdown()
+    # Ray tells here that the controller died, which is what was asked of it.
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        try:
+            end()
+        except Exception:  # a half-dead cluster may fail in any way; it is swept next
+            logging.getLogger("ztad").debug("serve.shutdown failed", exc_info=True)
+        ray.shutdown()
