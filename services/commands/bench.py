@@ -27,6 +27,8 @@ SCENARIO, SEED = "enterprise", 7
 #: Events the model is trained on, and those of them that traffic is made of.
 TRAINING_EVENTS, TRAFFIC_EVENTS = 40_000, 20_000
 QUICK_RUNS, QUICK_SECONDS = 1, 2.0
+#: What asks for traces to be exported: a share of them is, as shipped.
+TRACES = "OTEL_EXPORTER_OTLP_ENDPOINT"
 #: Columns of the tables where no terminal says.
 WIDTH = 130
 
@@ -80,19 +82,18 @@ def _measure(
     from services.bench.subject import BenchError
 
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    with TraceSink() as sink, _subject(args, home, bundle, sink.url) as subject:
-        bench = Bench(subject, plan, _say)
-        if args.faults:
-            report = _report(bench, started, rounds=False)
-            return report, run_faults(bench)
-        report = _report(bench, started, rounds=True)
+    with TraceSink() as sink:
+        with _subject(args, home, bundle, sink.url) as subject:
+            bench = Bench(subject, plan, _say)
+            report = _report(bench, started, rounds=not args.faults)
+            faults = run_faults(bench) if args.faults else []
         report.trace_exports = sink.exports
-    if not args.url:
-        try:
-            report.noop = _noop(home, plan)
-        except BenchError as error:  # the graph's numbers stand without their yardstick
-            _say(str(error))
-    return report, []
+        if not (args.url or args.faults):
+            try:
+                report.noop = _noop(home, plan, sink.url)
+            except BenchError as error:  # the graph's numbers stand without their yardstick
+                _say(str(error))
+    return report, faults
 
 
 def _report(bench: Bench, started: str, *, rounds: bool) -> Report:
@@ -122,7 +123,7 @@ def _report(bench: Bench, started: str, *, rounds: bool) -> Report:
     return report
 
 
-def _noop(home: Path, plan: Plan) -> list[Step]:
+def _noop(home: Path, plan: Plan, traces: str) -> list[Step]:
     """A no-op behind the same ingress, started and loaded in the same way."""
     from services.bench.rounds import Bench
     from services.bench.subject import start
@@ -131,7 +132,7 @@ def _noop(home: Path, plan: Plan) -> list[Step]:
     port = free_ports(1)[0]
     _say("starting the no-op")
     command = ["-m", "services.bench.noop_node", "--port", str(port)]
-    subject = start(command, home, port, {}, home / "noop.log")
+    subject = start(command, home, port, {TRACES: traces}, home / "noop.log")
     try:
         bench = Bench(subject, plan, _say)
         return [bench.noop() for _ in range(plan.runs)]
@@ -154,9 +155,7 @@ def _subject(args: argparse.Namespace, home: Path, bundle: Path, traces: str) ->
     command = ["-m", "services.cli", "serve", "--auth", "none", "--bundle", str(bundle)]
     command += ["--port", str(port), "--state-dir", str(state)]
     _say(f"starting the graph on port {port}")
-    subject = start(
-        command, home, port, {"OTEL_EXPORTER_OTLP_ENDPOINT": traces}, home / "serve.log"
-    )
+    subject = start(command, home, port, {TRACES: traces}, home / "serve.log")
     try:
         yield subject
     finally:
