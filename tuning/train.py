@@ -126,7 +126,7 @@ def train(
     known = np.array([event.event_id in anomalous for event in ordered], np.bool_)
     step("learning habits")
     first, _ = _run(ordered, lambda rows, x, learning: ~known[rows] & plain(x))
-    chosen = _some(ordinary(first, known))
+    chosen = _some(ordinary(first, known), ~known)
     step("fitting a provisional ensemble")
     provisional = _fit(first[chosen], _fast(settings), lambda name: None)
     step("learning habits again, without what looks strange")
@@ -137,7 +137,7 @@ def train(
             ~known[rows] & plain(x) & (learning | (provisional.exceedance(x) > UNLEARNED_SHARE))
         ),
     )
-    chosen = _some(chosen & plain(features))
+    chosen = _some(chosen & plain(features), chosen)
     return _finish(ordered, features, chosen, history, settings, step)
 
 
@@ -226,9 +226,10 @@ def _fast(settings: TrainingSettings) -> TrainingSettings:
     return replace(settings, detectors=fast or settings.detectors)
 
 
-def _some(chosen: Mask) -> Mask:
-    """The mask, or all rows if it has none: better a poor model of what there is than none."""
-    return chosen if chosen.any() else np.ones(len(chosen), np.bool_)
+def _some(wanted: Mask, otherwise: Mask) -> Mask:
+    """The first of both that has any rows, or all: better a poor model of what there is than
+    none."""
+    return next((mask for mask in (wanted, otherwise) if mask.any()), np.ones_like(wanted))
 
 
 def _sample(rows: Features, most: int, seed: int) -> Features:
