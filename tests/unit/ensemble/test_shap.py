@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ensemble.explain.shap import ShapExplainer
-from ensemble.scorer import Scorer, load_bundle
+from ensemble.explain.shap import FEATURE_UNIT, ShapExplainer
+from ensemble.scorer import BACKGROUND_FILE, Scorer, load_bundle
 from models.bundle import Bundle
+from preprocessing.event import AuthEvent
 from preprocessing.features import FEATURES, NAMES
+from preprocessing.prepare import prepare
 
 ROOT = Path(__file__).resolve().parents[3]
 KEYS = ["feature", "family", "reason", "unit", "meaning", "value", "usual", "contribution"]
@@ -63,6 +65,30 @@ def test_every_feature_once_by_size_and_json_ready(explainer: ShapExplainer) -> 
     sizes = [abs(part["contribution"]) for part in parts]
     assert sizes == sorted(sizes, reverse=True)
     assert (told["method"], told["background_events"]) == ("shap", len(explainer.background))
+    assert {part["unit"] for part in parts} == {FEATURE_UNIT}
+
+
+def test_usual_is_the_median_of_the_whole_background(
+    explainer: ShapExplainer, bundle: Bundle
+) -> None:
+    rows = np.frombuffer(bundle.read(BACKGROUND_FILE), "<f4").reshape(-1, len(FEATURES))
+    told = explainer.explain(strange(explainer, rate=5.0))["contributions"]
+    usual = {part["feature"]: part["usual"] for part in told}
+    assert [usual[name] for name in NAMES] == np.median(rows, axis=0).tolist()
+    # In decades beyond the commonplace the median event shows nothing.
+    assert set(usual.values()) == {0.0}
+
+
+def test_an_explained_event_has_the_values_that_were_scored(
+    explainer: ShapExplainer, bundle: Bundle, fresh_events: list[AuthEvent]
+) -> None:
+    """The explanation's value is the surprise behind the verdict, not one of raw features."""
+    scorer = Scorer(bundle)
+    prepared = prepare(fresh_events[:1], scorer.history, scorer.ensemble.spec.surprise, now_s=4e9)
+    (verdict,) = Scorer(bundle).score(fresh_events[:1], now_s=4e9)
+    told = explainer.explain(prepared.features[0])
+    combined = scorer.ensemble.spec.combined
+    assert combined(np.array([told["value"]]))[0] == pytest.approx(verdict.score, abs=1e-4)
 
 
 @pytest.mark.parametrize(
