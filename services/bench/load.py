@@ -24,8 +24,8 @@ from services.bench.traffic import Traffic, head, load
 PATIENCE_S = 15.0
 #: Pause before a lost connection is made again, seconds.
 RECONNECT_S = 0.05
-#: Most connections that requests at a fixed rate may hold open.
-MOST_CONNECTIONS = 1024
+#: Most connections that requests at a fixed rate may hold open; beyond, they are "not sent".
+MOST_CONNECTIONS = 3000
 
 Send = Callable[[Connection, float], None]
 
@@ -130,7 +130,15 @@ class Load:
                 self._send(self._free.pop(), time.monotonic())
             elif len(self._open) + len(self._tasks) < MOST_CONNECTIONS:
                 self._spawn()
+            else:
+                self._not_sent()
             due += interval
+
+    def _not_sent(self) -> None:
+        """An outage so long that there are no connections left; counted as the error it is."""
+        connection = Connection(self)
+        connection.sent = time.monotonic()
+        self._tally.count(connection, "not sent", b"", connection.sent)
 
     def _spawn(self, pause_s: float = 0.0) -> None:
         task = asyncio.get_running_loop().create_task(self._connect(pause_s))
@@ -174,9 +182,20 @@ class Load:
             connection.close()
 
 
+def _allow_connections(most: int) -> None:
+    """Raise the soft limit of open files as far as the hard one lets us."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = most + 100 if hard == resource.RLIM_INFINITY else min(hard, most + 100)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def main() -> int:
     """Read the job, run it, write the outcome."""
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
+    _allow_connections(MOST_CONNECTIONS)
     traffic = load(Path(job.events), run=job.run, number=job.number)
     gc.freeze()
     before = time.process_time()

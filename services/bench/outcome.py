@@ -8,7 +8,7 @@ import msgspec
 
 OK = "200"
 #: What stands in place of a status when there was no answer.
-NO_ANSWER = ("refused", "connection lost", "timeout", "malformed answer")
+NO_ANSWER = ("refused", "connection lost", "timeout", "malformed answer", "not sent")
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
