@@ -57,13 +57,14 @@ def test_bad_lines_go_beside_the_output_and_the_rest_is_scored(
     events.write_text(good % ', "outcome": "success"' + "nonsense\n" + good % "")
     out = tmp_path / "v.ndjson"
     assert _score(bundle, events, out) == 0
-    assert len(out.read_text().splitlines()) == 1
+    (verdict,) = [json.loads(line) for line in out.read_text().splitlines()]
     rejected = (tmp_path / "v.ndjson.rejected.ndjson").read_text().splitlines()
     told = [json.loads(line) for line in rejected]
     assert [line["line"] for line in told] == [2, 3]
     assert (told[0]["event_id"], told[0]["raw"]) == (None, "nonsense")
     assert (told[1]["event_id"], told[1]["error"]["field"]) == ("a", "outcome")
-    assert "1 scored, 0 alerts, 2 rejected; 2 lines rejected; the" in capsys.readouterr().err
+    counts = f"1 scored, {int(verdict['is_anomaly'])} alerts, 2 rejected"
+    assert f"{counts}; 2 lines rejected; the" in capsys.readouterr().err
 
 
 def test_a_better_run_removes_the_rejects_of_the_last(bundle: Path, tmp_path: Path) -> None:
