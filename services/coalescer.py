@@ -33,10 +33,17 @@ class Abandoned(RuntimeError):
         super().__init__("the batch was given up before it was answered; try again")
 
 
+#: Nobody waits longer than this for an answer, seconds: as long as one stage may take.
+PATIENCE_S = 5.0
+#: How often those who waited so long are looked for, seconds.
+SWEEP_S = 0.2
+
+
 @dataclass(slots=True)
 class _Waiting(Generic[T, R]):
     item: T
     answer: asyncio.Future[R]
+    until: float
 
 
 class Coalescer(Generic[T, R]):
@@ -45,7 +52,9 @@ class Coalescer(Generic[T, R]):
     ``slots`` batches are under way at once (2: one is prepared while another is judged; more only
     makes batches smaller), ``most_batch`` bounds a batch, ``most_waiting`` the queue. An exception
     of ``score_batch`` reaches every item of that batch and no other. An item whose caller has gone
-    before its batch left is dropped; later its answer is.
+    before its batch left is dropped; later its answer is. An item without an answer after
+    ``patience_s`` gets :class:`Overloaded`, wherever it is: while a stage is replaced, those who
+    wait behind a batch would otherwise wait for their own on top.
     """
 
     def __init__(
@@ -55,11 +64,15 @@ class Coalescer(Generic[T, R]):
         slots: int = 2,
         most_batch: int = 512,
         most_waiting: int = 8192,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self._score_batch = score_batch
         self._slots = slots
         self._most_batch = most_batch
         self._most_waiting = most_waiting
+        self._patience_s = patience_s
+        self._unanswered: deque[_Waiting[T, R]] = deque()
+        self._sweeping = False
         self._queue: deque[_Waiting[T, R]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._active = 0
@@ -73,11 +86,31 @@ class Coalescer(Generic[T, R]):
         """The answer for one item; raises :class:`Overloaded` at once when too many wait."""
         if len(self._queue) >= self._most_waiting:
             raise Overloaded(len(self._queue))
-        answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Waiting(item, answer))
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[R] = loop.create_future()
+        waiting = _Waiting(item, answer, loop.time() + self._patience_s)
+        self._queue.append(waiting)
+        self._unanswered.append(waiting)
+        if not self._sweeping:
+            self._sweep_later(loop)
         if self._active < self._slots:
             self._start()
         return await answer
+
+    def _sweep_later(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._sweeping = True
+        loop.call_later(SWEEP_S, self._sweep, loop, context=contextvars.Context())
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Refuse whoever has waited long enough; in order of their coming, so few are looked at."""
+        unanswered, now = self._unanswered, loop.time()
+        while unanswered and (unanswered[0].answer.done() or unanswered[0].until <= now):
+            late = unanswered.popleft()
+            if not late.answer.done():
+                late.answer.set_exception(Overloaded(len(self._queue)))
+        self._sweeping = False
+        if unanswered:
+            self._sweep_later(loop)
 
     def _start(self) -> None:
         self._active += 1

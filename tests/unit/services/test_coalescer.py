@@ -289,3 +289,22 @@ def test_every_caller_is_answered(seed: int, slots: int, most_batch: int, caller
 
     asyncio.run(asyncio.wait_for(run(), 60))
     assert set(scored.values()) <= {1}
+
+
+def test_nobody_waits_longer_than_they_should_wherever_they_are() -> None:
+    async def run() -> None:
+        scoring = Scoring()
+        coalescer = Coalescer(scoring, slots=1, patience_s=0.01)
+        tasks = [asyncio.create_task(coalescer.submit(1))]
+        await turns()
+        tasks.append(asyncio.create_task(coalescer.submit(2)))
+        refused = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
+        assert [type(each) for each in refused] == [Overloaded, Overloaded]
+        scoring.finish(0)
+        later = asyncio.create_task(coalescer.submit(3))
+        await turns()
+        assert scoring.batches == [[1], [3]], "the one that waited in vain is not scored"
+        scoring.finish(1)
+        assert await later == -3
+
+    asyncio.run(run())
