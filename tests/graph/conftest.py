@@ -40,6 +40,6 @@ def graph(bundle: Bundle, receiver: Receiver, home: Path) -> Iterator[Served]:
             "OTEL_BSP_SCHEDULE_DELAY": "200",
         },
     )
-    served.start()
-    yield served
-    served.stop()
+    with served:
+        served.start()
+        yield served

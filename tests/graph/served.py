@@ -25,7 +25,10 @@ _OURS = ("ZTAD_", "OTEL_", "RAY_")
 
 
 class Served:
-    """One ``ztad serve`` on a port and with a home of its own; ``start`` before anything else."""
+    """One ``ztad serve`` on a port and with a home of its own; ``start`` before anything else.
+
+    A context manager: whatever a test does or fails to do, nothing stays behind.
+    """
 
     def __init__(
         self, bundle: Path, home: Path, *, environment: Mapping[str, str] | None = None
@@ -41,6 +44,13 @@ class Served:
             **(environment or {}),
         }
         self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Served:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if any(runs.recorded(self.home)):
+            self.stop()
 
     def start(self) -> None:
         """Return once ``ztad serve`` says that it is ready; fails with its output."""
