@@ -83,22 +83,25 @@ def _curve(ordered: NDArray[np.float64]) -> Curve:
     for share in _SHARES:
         if share * count < _LEAST_EVENTS:
             break
-        point = float(np.quantile(ordered, 1.0 - share))
+        # A value that events show, not one between two of them.
+        point = float(np.quantile(ordered, 1.0 - share, method="higher"))
         if point > value[-1] + _LEAST_STEP:
             # Ties: what counts is how many events show at least this value.
             at_least = count - int(np.searchsorted(ordered, point, "left"))
             value.append(point)
             decades.append(max(decades[-1] + 1e-3, -float(np.log10(at_least / count))))
     decades = [min(y, STEEPEST * x) for x, y in zip(value, decades, strict=True)]
-    _extrapolate(value, decades, count)
+    _extrapolate(value, decades, ordered)
     return Curve(value, decades)
 
 
-def _extrapolate(value: list[float], decades: list[float], count: int) -> None:
+def _extrapolate(value: list[float], decades: list[float], ordered: NDArray[np.float64]) -> None:
     """Continue beyond the last point as the tail went on before it."""
     if len(value) == 1:
-        # The feature never moved in training: its first step is as rare as training was long.
-        rarest = float(np.log10(count + 1))
+        # Too few events moved for a point: the first step is as rare as they are, and where none
+        # did, as training was long.
+        moved = int((ordered > _LEAST_STEP).sum())
+        rarest = float(np.log10((len(ordered) + 1) / (moved + 1)))
         value.append(max(0.5, rarest / STEEPEST))
         decades.append(rarest)
         slope = _TAIL_SLOPES[0]
