@@ -5,7 +5,9 @@ No framework: on the hot path a router and request objects would cost more than 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +24,7 @@ JSON = b"application/json"
 NDJSON = b"application/x-ndjson"
 TEXT = b"text/plain; charset=utf-8"
 HTML = b"text/html; charset=utf-8"
+EVENTS = b"text/event-stream"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,15 @@ class Response:
     body: bytes
     content_type: bytes = JSON
     headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """An answer that goes on until the client leaves or ``chunks`` end."""
+
+    chunks: AsyncIterator[bytes]
+    content_type: bytes = EVENTS
+    status: int = 200
 
 
 class HttpError(Exception):
@@ -162,3 +174,33 @@ async def respond(send: Send, response: Response, trace_id: str, *, head: bool =
     ]
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if head else response.body})
+
+
+async def stream(receive: Receive, send: Send, response: Stream, trace_id: str) -> None:
+    """Send chunks as they come until the client leaves; ``chunks`` are closed then."""
+    headers = [
+        (b"content-type", response.content_type),
+        (b"cache-control", b"no-store"),
+        (b"x-trace-id", trace_id.encode()),
+    ]
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    sending = asyncio.ensure_future(_send_chunks(send, response))
+    leaving = asyncio.ensure_future(_gone(receive))
+    try:
+        await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (sending, leaving):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+
+async def _send_chunks(send: Send, response: Stream) -> None:
+    async for chunk in response.chunks:
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -13,9 +13,11 @@ from ray.serve.handle import DeploymentHandle
 from ensemble.scorer import load_bundle
 from services.auth import Guard
 from services.documents import models_document
-from services.gateway import GatewayApp, Lookups
+from services.gateway import GatewayApp
 from services.metrics import GatewayMetrics
 from services.pipeline import Pipeline, Stages
+from services.routes.events import Lookups
+from services.routes.models import Models
 from services.telemetry import Tracing
 
 #: A replica that died, cannot be reached, or is not there yet.
@@ -61,6 +63,7 @@ class _Gateway:
             guard=Guard(args["api_key_hashes"], requests_per_s=args["requests_per_s"]),
             tracing=tracing,
             metrics=GatewayMetrics(),
+            routes=Models(models_document(load_bundle(Path(args["bundle"])))).routes(),
             unavailable=UNREACHABLE,
         )
 
@@ -84,9 +87,7 @@ def _lookups(args: dict[str, Any], recorder: Handle, explainer: Handle) -> Looku
         explained: dict[str, Any] = await explainer.explain.remote(values)
         return explained
 
-    return Lookups(
-        event, explain, models_document(load_bundle(Path(args["bundle"]))), args["most_verdicts"]
-    )
+    return Lookups(event, explain, args["most_verdicts"])
 
 
 Gateway: type[Any] = serve.ingress()(_Gateway)

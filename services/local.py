@@ -17,9 +17,11 @@ from models.bundle import Bundle
 from services.auth import Guard
 from services.deployments import Combiner, DetectorReplica, Explainer, Preprocessor, Recorder
 from services.documents import models_document
-from services.gateway import GatewayApp, Lookups
+from services.gateway import GatewayApp
 from services.metrics import GatewayMetrics
 from services.pipeline import Pipeline, Stages
+from services.routes.events import Lookups
+from services.routes.models import Models
 from services.telemetry import NO_TRACING
 
 
@@ -39,13 +41,14 @@ def local_gateway(
     """The ASGI application over stages of its own; history and verdicts end with it."""
     path = str(bundle.path)
     recorder, explainer = Recorder(most_verdicts), Explainer(path)
-    lookups = Lookups(recorder.get, explainer.explain, models_document(bundle), most_verdicts)
+    lookups = Lookups(recorder.get, explainer.explain, most_verdicts)
     return GatewayApp(
         Pipeline(_stages(path, tuple(bundle.detectors), recorder)),
         lookups,
         guard=guard or Guard(()),
         tracing=NO_TRACING,
         metrics=GatewayMetrics(),
+        routes=Models(models_document(bundle)).routes(),
     )
 
 

@@ -8,13 +8,13 @@ from html.parser import HTMLParser
 from typing import Any
 
 import msgspec
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from jsonschema import Draft202012Validator
 
 from ensemble.verdict import Verdict
 from models.bundle import Bundle
 from preprocessing.event import AuthEvent
-from services import gateway
 from services.documents import DOCS, OPENAPI, models_document
+from services.local import local_gateway
 
 API: dict[str, Any] = json.loads(OPENAPI)
 
@@ -22,18 +22,16 @@ API: dict[str, Any] = json.loads(OPENAPI)
 ABOUT = {"/docs", "/openapi.json"}
 
 
-def served() -> dict[str, str]:
-    """Every route of the gateway and its method."""
-    routes = {path: method for path, (method, _) in gateway._ROUTES.items()}
-    events = gateway._EVENTS + "{id}"
-    return routes | {events: "GET", events + gateway._EXPLANATION: "GET"}
+def served(bundle: Bundle) -> set[tuple[str, str]]:
+    """Method and path of every route of the gateway."""
+    return {(route.method, route.path) for route in local_gateway(bundle).routes}
 
 
-def test_every_route_is_documented_and_no_other() -> None:
+def test_every_route_is_documented_and_no_other(bundle: Bundle) -> None:
     documented = {
-        path: verb.upper() for path, operations in API["paths"].items() for verb in operations
+        (verb.upper(), path) for path, operations in API["paths"].items() for verb in operations
     }
-    assert documented == {path: verb for path, verb in served().items() if path not in ABOUT}
+    assert documented == {route for route in served(bundle) if route[1] not in ABOUT}
 
 
 def test_every_reference_leads_somewhere() -> None:

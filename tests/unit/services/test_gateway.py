@@ -15,8 +15,11 @@ import pytest
 from services import pipeline as pipelines
 from services.auth import Guard, key_hash
 from services.documents import DOCS, OPENAPI
-from services.gateway import MOST_BATCH_BYTES, MOST_EVENT_BYTES, GatewayApp, Lookups
+from services.gateway import GatewayApp
 from services.metrics import GatewayMetrics
+from services.routes.events import Lookups
+from services.routes.models import Models
+from services.routes.scoring import MOST_BATCH_BYTES, MOST_EVENT_BYTES
 from services.telemetry import NO_TRACING
 from tests.unit.services.stages import Died, FakeGraph, until
 
@@ -31,10 +34,11 @@ def app_of(graph: FakeGraph, *, guard: Guard | None = None) -> GatewayApp:
 
     return GatewayApp(
         graph.pipeline(),
-        Lookups(graph.kept, explain, b'{"variants":{}}', 1000),
+        Lookups(graph.kept, explain, 1000),
         guard=guard or Guard(()),
         tracing=NO_TRACING,
         metrics=GatewayMetrics(),
+        routes=Models(b'{"variants":{}}').routes(),
         unavailable=(Died,),
     )
 
