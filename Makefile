@@ -53,9 +53,10 @@ LOCK_PROJECT = $(LOCK) pyproject.toml --group pyproject.toml:build
 lock: $(VENV)/.stamp-uv  ## regenerate requirements/*.txt from pyproject.toml
 	@echo "resolving requirements/*.txt"
 	@set -e; $(pip_settings_for_uv); \
-	$(LOCK_PROJECT) --extra train --extra dev --output-file requirements/dev.txt; \
-	$(LOCK_PROJECT) --extra train --constraint requirements/dev.txt --output-file requirements/train.txt; \
-	$(LOCK_PROJECT) --constraint requirements/train.txt --output-file requirements/serve.txt; \
+	$(LOCK_PROJECT) --extra explain --extra train --extra dev --output-file requirements/dev.txt; \
+	$(LOCK_PROJECT) --extra explain --extra train --constraint requirements/dev.txt --output-file requirements/train.txt; \
+	$(LOCK_PROJECT) --extra explain --constraint requirements/train.txt --output-file requirements/explain.txt; \
+	$(LOCK_PROJECT) --constraint requirements/explain.txt --output-file requirements/serve.txt; \
 	$(LOCK) --group pyproject.toml:installer --output-file requirements/uv.txt
 
 clean:  ## remove .venv, caches and build output

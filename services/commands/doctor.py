@@ -94,6 +94,9 @@ def _packages() -> Iterator[Finding]:
         yield Finding("problem", "packages", f"missing {', '.join(missing)}", "run 'make install'")
     else:
         yield Finding("ok", "packages for serving", f"ray {_version('ray')}, all there")
+    if _version("shap") is None:
+        mend = "run 'make install' to get explanations here"
+        yield Finding("note", "packages for explaining", "missing shap", mend)
     lacking = [name for name in TRAINING if _version(name) is None]
     if lacking or find_spec("tensorflow") is None:
         names = ", ".join(lacking) or "tensorflow"

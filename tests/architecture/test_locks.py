@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCKS = ("serve", "train", "dev", "uv")
+LOCKS = ("serve", "explain", "train", "dev", "uv")
 REGISTRY = re.compile(r"\b(pypi|pythonhosted|anaconda|conda|npmjs|yarnpkg|rubygems)[.](org|com|io)")
 
 
@@ -38,18 +38,23 @@ def test_lock_pins_everything_by_hash(lock: str) -> None:
 
 
 def test_sets_nest() -> None:
-    assert pins("serve") < pins("train") < pins("dev")
+    assert pins("serve") < pins("explain") < pins("train") < pins("dev")
 
 
-def test_serving_needs_no_tensorflow() -> None:
-    locked = names(sorted(pins("serve")))
-    assert not locked & {"keras", "tensorflow", "tensorflow-cpu"}
+def test_serving_needs_nothing_that_fits_or_explains() -> None:
+    fitting = {"keras", "pandas", "scikit-learn", "tensorflow", "tensorflow-cpu"}
+    assert not names(sorted(pins("serve"))) & (fitting | {"numba", "scipy", "shap"})
+
+
+def test_explaining_needs_no_tensorflow() -> None:
+    assert not names(sorted(pins("explain"))) & {"keras", "tensorflow", "tensorflow-cpu"}
 
 
 def test_locks_cover_the_declared_dependencies() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     assert names(project["dependencies"]) <= names(sorted(pins("serve")))
+    assert names(extras["explain"]) <= names(sorted(pins("explain")))
     assert names(extras["train"]) <= names(sorted(pins("train")))
     assert names(extras["dev"]) <= names(sorted(pins("dev")))
 
