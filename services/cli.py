@@ -92,10 +92,19 @@ def _bad_input() -> tuple[type[BaseException], ...]:
     from models.base import ModelError
     from preprocessing.history import HistoryError
     from preprocessing.sources import SourceError
+    from services.settings import SettingsError
     from tuning.data import LabelsError
     from tuning.train import TrainingError
 
-    return (SourceError, HistoryError, ModelError, LabelsError, TrainingError, OSError)
+    return (
+        SourceError,
+        HistoryError,
+        ModelError,
+        LabelsError,
+        TrainingError,
+        SettingsError,
+        OSError,
+    )
 
 
 def _line(problem: BaseException) -> str:

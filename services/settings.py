@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 
 class SettingsError(ValueError):
@@ -25,9 +25,26 @@ class Settings(BaseModel):
     """``ZTAD_API_KEYS``: comma-separated keys, each of which may call every route. Without any,
     only this machine is answered."""
 
+    api_key: str = Field(default="", repr=False)
+    """``ZTAD_API_KEY``: the key that ``ztad models`` and ``ztad routing`` call a gateway with."""
+
+    registry: str = ""
+    """``ZTAD_REGISTRY``: the MLflow server that keeps the model versions, as ``http(s)://HOST``,
+    or a database as ``sqlite:///FILE``; without it ``registry/mlflow.db`` in ``ZTAD_HOME``."""
+
     run_id: str = ""
     """``ZTAD_RUN_ID``: set by ``ztad serve`` in all its processes, so that ``ztad stop`` finds
     them and no others."""
+
+    @field_validator("registry")
+    @classmethod
+    def _without_secrets(cls, address: str) -> str:
+        if address and not address.startswith(("http://", "https://", "sqlite:///")):
+            raise ValueError("expected http(s)://HOST of an MLflow server, or sqlite:///FILE")
+        if "@" in address:
+            message = "name and password go into MLFLOW_TRACKING_USERNAME and _PASSWORD"
+            raise ValueError(f"{message}, not into the address")
+        return address
 
 
 def load(environment: Mapping[str, str] | None = None) -> Settings:
@@ -39,11 +56,12 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     if env.get("ZTAD_API_KEYS"):
         keys = (key.strip() for key in env["ZTAD_API_KEYS"].split(","))
         given["api_keys"] = tuple(key for key in keys if key)
-    if env.get("ZTAD_RUN_ID"):
-        given["run_id"] = env["ZTAD_RUN_ID"]
+    for name in ("api_key", "registry", "run_id"):
+        if env.get(f"ZTAD_{name.upper()}"):
+            given[name] = env[f"ZTAD_{name.upper()}"].strip()
     try:
         return Settings.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
         name = f"ZTAD_{str(first['loc'][0]).upper()}"
-        raise SettingsError(f"{name}: {first['msg']}") from None
+        raise SettingsError(f"{name}: {first['msg'].removeprefix('Value error, ')}") from None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.settings import Settings, load
+from services.settings import Settings, SettingsError, load
 
 
 def test_nothing_set() -> None:
@@ -31,8 +31,21 @@ def test_keys_are_stripped() -> None:
 
 
 def test_keys_are_in_no_text() -> None:
-    settings = load({"ZTAD_API_KEYS": "s3cret"})
+    settings = load({"ZTAD_API_KEYS": "s3cret", "ZTAD_API_KEY": "s3cret too"})
+    assert settings.api_key == "s3cret too"
     assert "s3cret" not in repr(settings) + str(settings)
+
+
+@pytest.mark.parametrize("address", ["", "http://mlflow:5000", "https://m", "sqlite:////srv/m.db"])
+def test_a_registry_is_a_server_or_a_file(address: str) -> None:
+    assert load({"ZTAD_REGISTRY": address}).registry == address
+
+
+@pytest.mark.parametrize("address", ["mlflow:5000", "file:///srv", "http://me:s3cret@mlflow"])
+def test_another_registry_is_refused_without_telling_its_password(address: str) -> None:
+    with pytest.raises(SettingsError, match="^ZTAD_REGISTRY: ") as refused:
+        load({"ZTAD_REGISTRY": address})
+    assert "s3cret" not in str(refused.value)
 
 
 def test_the_process_environment_by_default(
