@@ -3,8 +3,8 @@
 Run it with ``ztad serve``, or bare: ``serve run services.app:build bundle=PATH``.
 """
 
-from __future__ import annotations
-
+# Annotations stay types here: Serve makes AppArgs of a plain mapping only when build() names the
+# class itself, not its name in a string.
 from pathlib import Path
 from typing import Any
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 from ray.serve import Application
+from ray.serve._private.api import call_user_app_builder_with_args_if_necessary
 
 from models import DETECTORS
 from models.bundle import Bundle
@@ -32,6 +33,14 @@ def deployments(application: Application) -> dict[str, Any]:
 
 def args(bundle: Bundle, **given: Any) -> AppArgs:
     return AppArgs(bundle=str(bundle.path), **given)
+
+
+def test_serve_makes_arguments_of_a_plain_mapping(bundle: Bundle) -> None:
+    """As ``serve run`` and a RayService hand them over."""
+    application = call_user_app_builder_with_args_if_necessary(build, {"bundle": str(bundle.path)})
+    assert deployments(application)
+    with pytest.raises(ValidationError, match="bundel"):
+        call_user_app_builder_with_args_if_necessary(build, {"bundel": "/models"})
 
 
 def test_one_deployment_per_stage_and_detector(bundle: Bundle) -> None:
