@@ -33,6 +33,10 @@ class Options(BaseModel):
     max_queued_requests: int | None = None
     ray_actor_options: dict[str, Any] | None = None
     autoscaling_config: dict[str, Any] | None = None
+    max_replicas_per_node: int | None = None
+    rolling_update_percentage: float | None = None
+    max_surge_percent: int | None = None
+    graceful_shutdown_wait_loop_s: float | None = None
     graceful_shutdown_timeout_s: float | None = None
     health_check_period_s: float | None = None
     health_check_timeout_s: float | None = None

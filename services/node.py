@@ -31,6 +31,32 @@ LOGICAL_CORES = 2
 FREE_PORTS = range(20_000, 30_000)
 #: Longest wait for the first verdict, seconds.
 READY_WITHIN_S = 120.0
+#: What Ray and Serve read from the environment on every node, on one machine as in a cluster.
+FLAGS = {
+    # Single event loop, gRPC between deployments, buffered logs.
+    "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+    # A C proxy in front instead of Serve's Python one.
+    "RAY_SERVE_ENABLE_HA_PROXY": "1",
+    # One proxy thread; two cores have other work.
+    "RAY_SERVE_HAPROXY_NBTHREAD": "1",
+    # A request without an answer may be sent again, several times: what is scored twice is
+    # answered with its first verdict.
+    "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
+    "RAY_SERVE_HAPROXY_RETRIES": "5",
+    # A machine busy with other work needs longer than 5 s to start HAProxy.
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",
+    # A batch of 10,000 events is larger than the default 4 MiB.
+    "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(64 * 1024 * 1024),
+    # Flushing counters ten times a second costs more than it tells.
+    "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "1000",
+    # What is put in front of the gateway in its replicas.
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "services.http:middlewares",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DEDUP_LOGS": "0",
+    # One thread per library: parallelism comes from processes.
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
 
 
 class StartError(RuntimeError):
@@ -158,17 +184,12 @@ def prepare_environment(run_id: str, folder: Path) -> dict[str, int]:
     """
     ports = dict(zip(("haproxy metrics", "haproxy stats", "fallback proxy"), free_ports(3),
                      strict=True))  # fmt: skip
+    os.environ.update(FLAGS)
     os.environ.update(
         {
             runs.RUN_ID: run_id,
             # Keep process environments readable after Ray renames its workers.
             "SPT_NOENV": "1",
-            # Single event loop, gRPC between deployments, buffered logs.
-            "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-            # A C proxy in front instead of Serve's Python one.
-            "RAY_SERVE_ENABLE_HA_PROXY": "1",
-            # One proxy thread; two cores have other work.
-            "RAY_SERVE_HAPROXY_NBTHREAD": "1",
             "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "h" / "haproxy.cfg"),
             "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "h" / "admin.sock"),
             "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "h" / "metrics.sock"),
@@ -177,27 +198,10 @@ def prepare_environment(run_id: str, folder: Path) -> dict[str, int]:
             "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports["haproxy metrics"]),
             "RAY_SERVE_HAPROXY_STATS_PORT": str(ports["haproxy stats"]),
             "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports["fallback proxy"]),
-            # A request without an answer may be sent again, several times: what is scored twice
-            # is answered with its first verdict.
-            "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
-            "RAY_SERVE_HAPROXY_RETRIES": "5",
-            # A machine busy with other work needs longer than 5 s to start HAProxy.
-            "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",
             # Ray would give way to all other work, until it misses its own deadlines.
             "RAY_worker_niceness": "0",
-            # A batch of 10,000 events is larger than the default 4 MiB.
-            "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(64 * 1024 * 1024),
             # Our requests take milliseconds: there is nothing to drain for half a minute.
             "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
-            # Flushing counters ten times a second costs more than it tells.
-            "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "1000",
-            # What is put in front of the gateway in its replicas.
-            "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "services.http:middlewares",
-            "RAY_USAGE_STATS_ENABLED": "0",
-            "RAY_DEDUP_LOGS": "0",
-            # One thread per library: parallelism comes from processes.
-            "OMP_NUM_THREADS": "1",
-            "OPENBLAS_NUM_THREADS": "1",
         }
     )
     _keep_local_traffic_off_proxies()
