@@ -43,7 +43,7 @@ def test_a_registry_is_a_server_or_a_file(address: str) -> None:
 
 @pytest.mark.parametrize("address", ["mlflow:5000", "file:///srv", "http://me:s3cret@mlflow"])
 def test_another_registry_is_refused_without_telling_its_password(address: str) -> None:
-    with pytest.raises(SettingsError, match="^ZTAD_REGISTRY: ") as refused:
+    with pytest.raises(SettingsError, match=r"^ZTAD_REGISTRY: ") as refused:
         load({"ZTAD_REGISTRY": address})
     assert "s3cret" not in str(refused.value)
 
