@@ -13,6 +13,7 @@ from ensemble.calibration import Calibration
 from ensemble.combine import Method, combine, surprise
 from ensemble.reasons import COMBINATION, REASONS, reasons
 from ensemble.verdict import Reason, Verdict, decide
+from preprocessing.features import DEFAULT_WINDOWS, Windows
 from preprocessing.prepare import Context
 from preprocessing.surprise import Surprise
 
@@ -24,6 +25,7 @@ class EnsembleSpec(msgspec.Struct, frozen=True):
 
     ``detectors`` calibrates each detector's raw score, ``combined`` the combined surprise.
     ``budget`` is alerts per 1,000 active users per day; ``threshold`` follows from it.
+    ``windows`` are those within which its features count.
     """
 
     method: Method
@@ -33,6 +35,7 @@ class EnsembleSpec(msgspec.Struct, frozen=True):
     budget: float
     threshold: float
     surprise: Surprise
+    windows: Windows = DEFAULT_WINDOWS
 
     def encode(self) -> bytes:
         return msgspec.json.format(msgspec.json.encode(self), indent=1)

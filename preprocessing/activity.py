@@ -29,15 +29,18 @@ def _record_failure(seen: Sighting, user: User, address: Address | None) -> None
     if mine is None:
         mine = user.failures = UserFailures()
     mine.recent.add(1.0, at_s, SHORT_S)
+    mine.hour.add(1.0, at_s, HOUR_S)
     mine.day.add(1.0, at_s, DAY_S)
     if seen.event.action == "mfa":
         mine.denials.add(1.0, at_s, SHORT_S)
+        mine.hour_denials.add(1.0, at_s, HOUR_S)
     if address is None:
         return
     theirs = address.failures
     if theirs is None:
         theirs = address.failures = AddressFailures()
     theirs.recent.add(1.0, at_s, SHORT_S)
+    theirs.hour.add(1.0, at_s, HOUR_S)
     theirs.day.add(1.0, at_s, DAY_S)
     if at_s - theirs.last_s.get(user_id, -HOUR_S) >= HOUR_S:
         theirs.users.add(1.0, at_s, HOUR_S)

@@ -34,6 +34,7 @@ FACTS: tuple[str, ...] = (
     "user_failures_15m", "user_failures_1d", "address_failures_15m", "address_failures_1d",
     "address_failing_users_1h", "address_regulars", "mfa_denials_15m", "reported_attempts",
     "outcome_bits", "user_new_bits", "success", "learned",
+    "user_failures_1h", "address_failures_1h", "mfa_denials_1h",
 )  # fmt: skip
 
 

@@ -25,7 +25,8 @@ NOTHING = Baseline()
 #: To a whole tenant, one event in four with a new value counts as the prior.
 _TENANT_FIRSTS = (PRIOR_EVENTS * 0.25,) * len(TENANT_CATEGORIES)
 _DEVICE = TENANT_CATEGORIES.index("device")
-_NO_FAILURES = (0.0, 0.0, 0.0)
+_NO_USER_FAILURES = (0.0, 0.0, 0.0, 0.0, 0.0)
+_NO_ADDRESS_FAILURES = (0.0, 0.0, 0.0, 0.0)
 
 
 class Lookup:
@@ -53,7 +54,8 @@ class Lookup:
         event, at_s = seen.event, seen.at_s
         base = user.baseline or NOTHING
         failed = event.outcome == "failure"
-        failures, failures_day, denials = _user_failures(user, at_s)
+        failures, failures_hour, failures_day, denials, denials_hour = _user_failures(user, at_s)
+        theirs, theirs_hour, theirs_day, failing_users = _address_failures(address, at_s)
         # Tokens are refreshed around the clock.
         rhythm = (
             (0.0, 0.0)
@@ -74,7 +76,9 @@ class Lookup:
             *self._tenant_rarities(seen, base),
             failures,
             failures_day,
-            *_address_failures(address, at_s),
+            theirs,
+            theirs_day,
+            failing_users,
             float(len(address.regulars)) if address else 0.0,
             denials,
             float(event.failed_attempts or 0),
@@ -82,6 +86,9 @@ class Lookup:
             0.0 if base.events else self._new_user_bits,
             0.0 if failed else 1.0,
             base.events,
+            failures_hour,
+            theirs_hour,
+            denials_hour,
         )
 
     def _tenant_rarities(self, seen: Sighting, base: Baseline) -> list[float]:
@@ -168,25 +175,30 @@ def evidence(
     )
 
 
-def _user_failures(user: User, at_s: float) -> tuple[float, float, float]:
-    """Decayed counts: failures of 15 minutes and of a day, denied second factors."""
+def _user_failures(user: User, at_s: float) -> tuple[float, float, float, float, float]:
+    """Decayed counts: failures of 15 minutes, an hour and a day; denied second factors of 15
+    minutes and an hour."""
     failures = user.failures
     if failures is None:
-        return _NO_FAILURES
+        return _NO_USER_FAILURES
+    denied = failures.denials.value
     return (
         failures.recent.read(at_s, SHORT_S),
+        failures.hour.read(at_s, HOUR_S),
         failures.day.read(at_s, DAY_S),
-        failures.denials.read(at_s, SHORT_S) if failures.denials.value else 0.0,
+        failures.denials.read(at_s, SHORT_S) if denied else 0.0,
+        failures.hour_denials.read(at_s, HOUR_S) if denied else 0.0,
     )
 
 
-def _address_failures(address: Address | None, at_s: float) -> tuple[float, float, float]:
-    """Decayed counts: failures of 15 minutes and of a day, users failing within the hour."""
+def _address_failures(address: Address | None, at_s: float) -> tuple[float, float, float, float]:
+    """Decayed counts: failures of 15 minutes, an hour and a day, users failing in the hour."""
     if address is None or address.failures is None:
-        return _NO_FAILURES
+        return _NO_ADDRESS_FAILURES
     failures = address.failures
     return (
         failures.recent.read(at_s, SHORT_S),
+        failures.hour.read(at_s, HOUR_S),
         failures.day.read(at_s, DAY_S),
         failures.users.read(at_s, HOUR_S),
     )

@@ -27,7 +27,7 @@ from preprocessing.history import CATEGORIES, HistoryError, HistorySettings
 from preprocessing.seen import SeenIds
 from preprocessing.values import Values, values_of
 
-SNAPSHOT_FORMAT = 2
+SNAPSHOT_FORMAT = 3
 
 T = TypeVar("T")
 
@@ -49,11 +49,13 @@ class Baseline(msgspec.Struct, array_like=True, gc=False):
 
 
 class UserFailures(msgspec.Struct, array_like=True, gc=False):
-    """Failures of one user: of the last minutes, of the day, and denied second factors."""
+    """Failures of one user, and denied second factors: of the last minutes, hour and day."""
 
     recent: Decaying = msgspec.field(default_factory=Decaying)
+    hour: Decaying = msgspec.field(default_factory=Decaying)
     day: Decaying = msgspec.field(default_factory=Decaying)
     denials: Decaying = msgspec.field(default_factory=Decaying)
+    hour_denials: Decaying = msgspec.field(default_factory=Decaying)
 
 
 class User(msgspec.Struct, array_like=True, gc=False):
@@ -70,6 +72,7 @@ class AddressFailures(msgspec.Struct, array_like=True, gc=False):
     """Failures from one address, and the users who failed: how many, and when each one last."""
 
     recent: Decaying = msgspec.field(default_factory=Decaying)
+    hour: Decaying = msgspec.field(default_factory=Decaying)
     day: Decaying = msgspec.field(default_factory=Decaying)
     users: Decaying = msgspec.field(default_factory=Decaying)
     last_s: dict[str, float] = {}

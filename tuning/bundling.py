@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from ensemble.scorer import BACKGROUND_FILE, ENSEMBLE_FILE, HISTORY_FILE, feature_schema
@@ -108,6 +109,7 @@ def _settings(trained: Trained, settings: TrainingSettings) -> dict[str, Any]:
         "weights": dict(settings.weights),
         "detectors": list(settings.detectors),
         "parameters": {name: dict(values) for name, values in settings.parameters.items()},
+        "windows": msgspec.structs.asdict(settings.windows),
         "seed": settings.seed,
         "score_quantiles": trained.score_quantiles,
         "detector_quantiles": trained.detector_quantiles,

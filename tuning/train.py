@@ -24,7 +24,7 @@ from models import DETECTORS, resolve
 from models.base import Detector
 from preprocessing.embedded import EmbeddedHistory
 from preprocessing.event import AuthEvent
-from preprocessing.features import extract, plain
+from preprocessing.features import DEFAULT_WINDOWS, Windows, extract, needed_facts, plain
 from preprocessing.surprise import Surprise
 from preprocessing.surprise import fit as fit_surprise
 from tuning.ordinary import ordinary
@@ -56,13 +56,15 @@ class TrainingError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSettings:
-    """``budget`` is alerts per 1,000 active users per day; ``parameters`` are detector keywords."""
+    """``budget`` is alerts per 1,000 active users per day; ``parameters`` are detector keywords;
+    within ``windows`` features count."""
 
     budget: float = DEFAULT_BUDGET
     method: Method = "mean"
     weights: Mapping[str, float] = field(default_factory=dict)
     detectors: tuple[str, ...] = tuple(DETECTORS)
     parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    windows: Windows = DEFAULT_WINDOWS
     seed: int = 0
 
 
@@ -118,20 +120,23 @@ def train(
 ) -> Trained:
     """Fit everything to events (any order). ``anomalous`` ids, if known, are kept out.
 
-    Raises :class:`TrainingError` when there is no event.
+    Raises :class:`TrainingError` when there is no event, and
+    :class:`preprocessing.features.UnknownWindow`.
     """
+    needed_facts(settings.windows)
     if not events:
         raise TrainingError("no events to train on; give at least one day of ordinary logins")
     ordered = sorted(events, key=lambda event: event.timestamp)
     known = np.array([event.event_id in anomalous for event in ordered], np.bool_)
     step("learning habits")
-    first, _ = _run(ordered, lambda rows, x, learning: ~known[rows] & plain(x))
+    first, _ = _run(ordered, settings, lambda rows, x, learning: ~known[rows] & plain(x))
     chosen = _some(ordinary(first, known), ~known)
     step("fitting a provisional ensemble")
     provisional = _fit(first[chosen], _fast(settings), lambda name: None)
     step("learning habits again, without what looks strange")
     features, history = _run(
         ordered,
+        settings,
         # As serving does: of users in learning mode all that is plain, or nothing could begin.
         lambda rows, x, learning: (
             ~known[rows] & plain(x) & (learning | (provisional.exceedance(x) > UNLEARNED_SHARE))
@@ -160,6 +165,7 @@ def _finish(
         budget=settings.budget,
         threshold=threshold_for(settings.budget, events_per_active_user_day(events)),
         surprise=fitted.surprise,
+        windows=settings.windows,
     )
     overall = fitted.combined(fitted.combine(raw))
     each = {name: fitted.calibrations[name](values) for name, values in raw.items()}
@@ -190,7 +196,9 @@ def _fit(rows: Features, settings: TrainingSettings, step: Step) -> _Fitted:
 
 
 def _run(
-    events: Sequence[AuthEvent], learnable: Callable[[slice, Features, Mask], Mask]
+    events: Sequence[AuthEvent],
+    settings: TrainingSettings,
+    learnable: Callable[[slice, Features, Mask], Mask],
 ) -> tuple[Features, EmbeddedHistory]:
     """Features of every event in order, learning block by block what ``learnable`` allows."""
     history = EmbeddedHistory()
@@ -200,7 +208,7 @@ def _run(
         block = events[start : start + size]
         rows = slice(start, start + len(block))
         facts = history.observe(block, now_s=block[-1].timestamp.timestamp())
-        batch = extract(block, facts)
+        batch = extract(block, facts, settings.windows)
         allowed = learnable(rows, batch.values, facts.learning)
         history.learn(event.event_id for event, ok in zip(block, allowed, strict=True) if ok)
         blocks.append(batch.values)

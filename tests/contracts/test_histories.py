@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from math import exp
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,17 @@ def test_events_of_one_batch_see_each_other(make: Make) -> None:
     assert fact(facts, "address_failing_users_1h", 3) == pytest.approx(1, abs=0.01)
 
 
+def test_each_window_fades_at_its_own_pace(make: Make) -> None:
+    fields: dict[str, Any] = {
+        "outcome": "failure", "source_ip": "192.0.2.1", "action": "mfa",
+    }  # fmt: skip
+    facts = make().observe([event("a", **fields), event("b", 60, **fields)], now_s=NOW_S)
+    for name in ("user_failures", "address_failures", "mfa_denials"):
+        assert fact(facts, f"{name}_15m", 1) == pytest.approx(exp(-4))
+        assert fact(facts, f"{name}_1h", 1) == pytest.approx(exp(-1))
+    assert fact(facts, "user_failures_1d", 1) == pytest.approx(exp(-1 / 24))
+
+
 def test_a_repeated_id_changes_nothing(make: Make) -> None:
     twice, once = taught(make()), taught(make())
     attack = event("x", outcome="failure", source_ip="192.0.2.1")
@@ -260,7 +272,7 @@ def test_nonsense_is_not_restored(make: Make, data: bytes) -> None:
 
 
 def test_another_format_is_refused_by_its_number(make: Make) -> None:
-    with pytest.raises(HistoryError, match="format 1, expected 2"):
+    with pytest.raises(HistoryError, match="format 1, expected 3"):
         make().restore(b"\x93\x01\x80\x80")
 
 

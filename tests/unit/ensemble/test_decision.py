@@ -11,7 +11,7 @@ from ensemble.combine import combine, surprise
 from ensemble.decision import Decided, Ensemble, EnsembleSpec, Origin, Values, decode_spec
 from ensemble.reasons import COMBINATION
 from preprocessing.event import AuthEvent
-from preprocessing.features import FEATURES, NAMES
+from preprocessing.features import FEATURES, NAMES, Windows
 from preprocessing.history import FACTS, Evidence
 from preprocessing.prepare import Context
 from preprocessing.surprise import Curve, Surprise
@@ -164,3 +164,11 @@ def test_a_spec_survives_its_file_and_anything_else_is_refused() -> None:
     assert decode_spec(spec().encode()) == spec()
     with pytest.raises(msgspec.ValidationError):
         decode_spec(b'{"method": "median"}')
+
+
+def test_a_spec_keeps_its_windows_and_one_without_has_the_defaults() -> None:
+    chosen = msgspec.structs.replace(spec(), windows=Windows(failures="1h"))
+    assert decode_spec(chosen.encode()) == chosen
+    told = msgspec.json.decode(spec().encode())
+    del told["windows"]
+    assert decode_spec(msgspec.json.encode(told)) == spec()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from math import log2
+from math import exp, log2
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,19 @@ from hypothesis import strategies as st
 
 from preprocessing.embedded import EmbeddedHistory
 from preprocessing.event import AuthEvent
-from preprocessing.features import CAP, FEATURES, NAMES, SCHEMA, extract, plain
+from preprocessing.features import (
+    CAP,
+    FEATURES,
+    NAMES,
+    SCHEMA,
+    UnknownWindow,
+    Windows,
+    extract,
+    kept_windows,
+    needed_facts,
+    plain,
+)
+from preprocessing.history import FACTS
 
 MONDAY = datetime(2026, 11, 2, tzinfo=UTC)
 NOW_S = MONDAY.timestamp()
@@ -183,6 +195,58 @@ def test_failures_fade() -> None:
     guesses = [event(9, outcome="failure") for _ in range(30)]
     assert last(office(), *guesses, event(13))["success_after_failures"] < 0.01
     assert last(office(), *guesses, event(13, outcome="failure"))["user_failures_day"] > 4
+
+
+@pytest.mark.parametrize(
+    ("window", "feature", "then"),
+    [
+        ("failures", "user_failures", {"outcome": "failure"}),
+        ("failures", "success_after_failures", {}),
+        ("address_failures", "address_failures", {"outcome": "failure"}),
+        ("guesses", "success_at_guesser", {"user_id": "bo"}),
+        ("denials", "mfa_denials", {}),
+    ],
+)
+def test_a_window_counts_for_as_long_as_it_says(
+    window: str, feature: str, then: dict[str, Any]
+) -> None:
+    history = office()
+    denials = [event(9, outcome="failure", action="mfa", source_ip="203.0.113.9") for _ in range(8)]
+    events = [*denials, event(10, **{"source_ip": "203.0.113.9", **then})]
+    facts = history.observe(events, now_s=NOW_S)
+    counted = {
+        choice: extract(events, facts, Windows(**{window: choice})).values
+        for choice in kept_windows(window)
+    }
+    column = NAMES.index(feature)
+    # Eight, an hour later: all but gone within 15 minutes, a third of them within the hour.
+    assert counted["15m"][-1, column] == pytest.approx(log2(1 + 8 * exp(-4)), abs=0.01)
+    assert counted["1h"][-1, column] == pytest.approx(log2(1 + 8 * exp(-1)), abs=0.01)
+    moved = (counted["15m"] != counted["1h"]).any(axis=0)
+    also = {"user_failures", "success_after_failures"} if window == "failures" else {feature}
+    assert {name for name, other in zip(NAMES, moved, strict=True) if other} <= also
+
+
+def test_windows_need_facts_that_the_history_keeps() -> None:
+    assert needed_facts(Windows()) == {
+        "user_failures_15m", "address_failures_15m", "user_failures_1d", "address_failures_1d",
+        "mfa_denials_15m",
+    }  # fmt: skip
+    for window in Windows.__struct_fields__:
+        for choice in kept_windows(window):
+            assert needed_facts(Windows(**{window: choice})) <= set(FACTS)
+
+
+@pytest.mark.parametrize(
+    ("windows", "told"),
+    [
+        (Windows(failures="7d"), "feature window failures: .* 15m or 1d or 1h, got '7d'"),
+        (Windows(denials="1d"), "feature window denials: .* 15m or 1h, got '1d'"),
+    ],
+)
+def test_a_window_that_the_history_lacks_is_named(windows: Windows, told: str) -> None:
+    with pytest.raises(UnknownWindow, match=told):
+        needed_facts(windows)
 
 
 def test_what_the_source_counted() -> None:

@@ -57,6 +57,9 @@ def test_a_bundle_holds_the_whole_training(tmp_path: Path) -> None:
     background = np.frombuffer(bundle.read(BACKGROUND_FILE), np.float32)
     shape = details.settings["background_shape"]
     assert np.array_equal(background.reshape(shape), trained.background)
+    assert details.settings["windows"] == {
+        "failures": "15m", "address_failures": "15m", "guesses": "1d", "denials": "15m",
+    }  # fmt: skip
     assert details.settings["detector_quantiles"] == {"isolation_forest": [0.0, 0.5]}
     assert (details.metrics["events"], details.metrics["set_aside"]) == (1, 0.25)
     assert details.metrics["last_event"] == "2026-01-02T00:00:00Z"

@@ -12,7 +12,7 @@ import pytest
 from models.onnx_scorer import OnnxScorer
 from preprocessing.embedded import EmbeddedHistory
 from preprocessing.event import AuthEvent
-from preprocessing.features import FEATURES, extract
+from preprocessing.features import FEATURES, UnknownWindow, Windows, extract
 from preprocessing.surprise import COMMONPLACE
 from tuning.train import BACKGROUND_ROWS, Trained, TrainingError, TrainingSettings, train
 
@@ -122,6 +122,13 @@ def test_another_seed_trains_other_detectors_on_the_same_history(trained: Traine
 
 def test_the_order_of_the_events_is_irrelevant(trained: Trained) -> None:
     assert outcome(train(office()[::-1], settings=FAST)) == outcome(trained)
+
+
+def test_windows_are_those_asked_for() -> None:
+    chosen = Windows(failures="1h")
+    assert train(office(), settings=replace(FAST, windows=chosen)).spec.windows == chosen
+    with pytest.raises(UnknownWindow, match="failures"):
+        train(office(), settings=replace(FAST, windows=Windows(failures="7d")))
 
 
 def test_what_is_fitted_fits_together(trained: Trained) -> None:
