@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,10 +15,13 @@ from ensemble.combine import Method, combine, surprise
 from ensemble.reasons import COMBINATION, REASONS, reasons
 from ensemble.verdict import Reason, Verdict, decide
 from preprocessing.features import DEFAULT_WINDOWS, Windows
-from preprocessing.prepare import Context
+from preprocessing.prepare import Context, Lens
 from preprocessing.surprise import Surprise
 
 Values = NDArray[np.float64]
+
+#: Decades of rarity that are told apart; what is rarer than one in 10^9 is the last.
+MOST_DECADES = 10
 
 
 class EnsembleSpec(msgspec.Struct, frozen=True):
@@ -36,6 +40,11 @@ class EnsembleSpec(msgspec.Struct, frozen=True):
     threshold: float
     surprise: Surprise
     windows: Windows = DEFAULT_WINDOWS
+
+    @property
+    def lens(self) -> Lens:
+        """How this version sees events."""
+        return Lens(self.surprise, self.windows)
 
     def encode(self) -> bytes:
         return msgspec.json.format(msgspec.json.encode(self), indent=1)
@@ -57,10 +66,17 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """Verdicts of n events in order, and the ids of those that may join the baseline."""
+    """Verdicts of n events in order, and the ids of those that may join the baseline.
+
+    ``decades`` counts the events by their rarity: [0] up to one in ten, [1] up to one in a hundred,
+    and so on, [9] all that is rarer. ``reasons`` counts the flagged ones by severity and first
+    reason, as "high impossible_travel".
+    """
 
     verdicts: list[Verdict]
     learn: list[str]
+    decades: list[int]
+    reasons: dict[str, int]
 
 
 class Ensemble:
@@ -91,7 +107,9 @@ class Ensemble:
         exceedance = self.spec.combined.exceedance(self._combine(exceedances, names))
         calibrated = (1.0 - exceedances).T.tolist()
         verdicts = self._verdicts(features, context, names, calibrated, exceedance, origin)
-        return Decided(verdicts, _learnable(context, verdicts))
+        return Decided(
+            verdicts, _learnable(context, verdicts), _decades(exceedance), _counted(verdicts)
+        )
 
     def _exceedances(self, raw: Mapping[str, Values]) -> Values:
         detectors = self.spec.detectors
@@ -149,6 +167,20 @@ class Ensemble:
         text = "every value is in its usual range; their combination is not"
         attack = REASONS[COMBINATION].attack
         return (Reason(COMBINATION, text, "the combination", "usual values alone", attack, 1.0),)
+
+
+def _decades(exceedance: Values) -> list[int]:
+    decades = np.clip(np.floor(-np.log10(exceedance)), 0, MOST_DECADES - 1).astype(np.intp)
+    return [int(count) for count in np.bincount(decades, minlength=MOST_DECADES)]
+
+
+def _counted(verdicts: Sequence[Verdict]) -> dict[str, int]:
+    flagged = (each for each in verdicts if each.is_anomaly)
+    return dict(Counter(f"{each.severity} {_first_code(each)}" for each in flagged))
+
+
+def _first_code(verdict: Verdict) -> str:
+    return verdict.reasons[0].code if verdict.reasons else COMBINATION
 
 
 def _learnable(context: Context, verdicts: list[Verdict]) -> list[str]:

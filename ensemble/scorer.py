@@ -17,7 +17,7 @@ from models.manifest import BundleError, Schema
 from models.onnx_scorer import OnnxScorer
 from preprocessing.embedded import EmbeddedHistory
 from preprocessing.event import AuthEvent
-from preprocessing.features import NAMES, SCHEMA
+from preprocessing.features import NAMES, SCHEMA, UnknownWindow, needed_facts
 from preprocessing.history import HistoryError, UserHistory
 from preprocessing.prepare import prepare
 
@@ -35,8 +35,16 @@ def feature_schema() -> Schema:
 
 
 def load_bundle(path: Path) -> Bundle:
-    """A verified bundle of this build's feature schema; raises ``models.bundle.BundleError``."""
-    return Bundle.load(path, schema=feature_schema())
+    """A verified bundle that this build can serve; raises ``models.bundle.BundleError``.
+
+    Its features must be those computed here, from facts that the history keeps.
+    """
+    bundle = Bundle.load(path, schema=feature_schema())
+    try:
+        needed_facts(ensemble_of(bundle).windows)
+    except UnknownWindow as error:
+        raise BundleError(str(path), f"{error}; train a new bundle") from None
+    return bundle
 
 
 def ensemble_of(bundle: Bundle) -> EnsembleSpec:
@@ -109,7 +117,7 @@ class Scorer:
         """One verdict per event, in order; ordinary ones are learned before this returns."""
         if not events:
             return []
-        prepared = prepare(events, self.history, self.ensemble.spec.surprise, now_s=now_s)
+        prepared = prepare(events, self.history, self.ensemble.spec.lens, now_s=now_s)
         raw = self.raw(prepared.features)
         origin = Origin(self._version)
         decided = self.ensemble.decide(prepared.features, prepared.context, raw, origin)

@@ -10,16 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing.event import AuthEvent
-from preprocessing.features import extract, plain
-from preprocessing.history import Evidence, UserHistory
+from preprocessing.features import DEFAULT_WINDOWS, Windows, extract, plain
+from preprocessing.history import Evidence, Facts, UserHistory
 from preprocessing.surprise import Surprise, notable
 
 
 class Context(msgspec.Struct, array_like=True, frozen=True):
-    """What the decision needs of n events besides their features; travels as bytes.
+    """What is known of n events besides their features; travels as bytes.
 
     ``evidence`` maps the row of every notable event to its evidence; ``late``, ``learning``,
-    ``duplicate`` and ``blatant`` (with a value that is never ordinary) list rows.
+    ``duplicate`` and ``blatant`` (with a value that is never ordinary) list rows. ``stamps`` are
+    seconds since the epoch, ``addresses`` source addresses or empty.
     """
 
     event_ids: list[str]
@@ -29,6 +30,8 @@ class Context(msgspec.Struct, array_like=True, frozen=True):
     duplicate: list[int]
     blatant: list[int]
     evidence: dict[int, Evidence]
+    stamps: list[float] = []
+    addresses: list[str] = []
 
     def encode(self) -> bytes:
         return msgspec.msgpack.encode(self)
@@ -42,6 +45,14 @@ _CONTEXT = msgspec.msgpack.Decoder(Context)
 
 
 @dataclass(frozen=True, slots=True)
+class Lens:
+    """How one model version sees events: over which windows, and how surprising each value is."""
+
+    surprise: Surprise
+    windows: Windows = DEFAULT_WINDOWS
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """``features`` float32 (n, d), in decades of surprise, for the detectors; ``context`` for the
     decision."""
@@ -50,24 +61,59 @@ class Prepared:
     context: Context
 
 
+class Observed:
+    """Events that the history has taken in, to be seen through the lens of any version.
+
+    Good until the history learns or observes again: the evidence is the baseline as of now.
+    """
+
+    def __init__(self, events: Sequence[AuthEvent], facts: Facts, history: UserHistory) -> None:
+        self._events = events
+        self._facts = facts
+        self._history = history
+        self._values: dict[Windows, NDArray[np.float32]] = {}
+
+    def through(self, lens: Lens, rows: Sequence[int] | None = None) -> Prepared:
+        """Features and context of some rows, or of all; evidence for those with a notable value."""
+        events, facts = self._events, self._facts
+        values = self._extracted(lens.windows)
+        late, learning, duplicate = facts.late, facts.learning, facts.duplicate
+        if rows is not None:
+            events = [events[row] for row in rows]
+            values, late = values[rows], late[rows]
+            learning, duplicate = learning[rows], duplicate[rows]
+        features = lens.surprise(values)
+        evidence = {
+            row: self._history.evidence(events[row], facts, row if rows is None else rows[row])
+            for row in np.flatnonzero(notable(features)).tolist()
+        }
+        context = Context(
+            event_ids=[event.event_id for event in events],
+            user_ids=[event.user_id for event in events],
+            late=np.flatnonzero(late).tolist(),
+            learning=np.flatnonzero(learning).tolist(),
+            duplicate=np.flatnonzero(duplicate).tolist(),
+            blatant=np.flatnonzero(~plain(values)).tolist(),
+            evidence=evidence,
+            stamps=[event.timestamp.timestamp() for event in events],
+            addresses=[event.source_ip or "" for event in events],
+        )
+        return Prepared(features, context)
+
+    def _extracted(self, windows: Windows) -> NDArray[np.float32]:
+        values = self._values.get(windows)
+        if values is None:
+            values = self._values[windows] = extract(self._events, self._facts, windows).values
+        return values
+
+
+def observe(events: Sequence[AuthEvent], history: UserHistory, *, now_s: float) -> Observed:
+    """Have n events observed, in order."""
+    return Observed(events, history.observe(events, now_s=now_s), history)
+
+
 def prepare(
-    events: Sequence[AuthEvent], history: UserHistory, surprise: Surprise, *, now_s: float
+    events: Sequence[AuthEvent], history: UserHistory, lens: Lens, *, now_s: float
 ) -> Prepared:
-    """Observe n events in order; evidence is taken for those with a notable value."""
-    facts = history.observe(events, now_s=now_s)
-    values = extract(events, facts).values
-    features = surprise(values)
-    evidence = {
-        row: history.evidence(events[row], facts, row)
-        for row in np.flatnonzero(notable(features)).tolist()
-    }
-    context = Context(
-        event_ids=[event.event_id for event in events],
-        user_ids=[event.user_id for event in events],
-        late=np.flatnonzero(facts.late).tolist(),
-        learning=np.flatnonzero(facts.learning).tolist(),
-        duplicate=np.flatnonzero(facts.duplicate).tolist(),
-        blatant=np.flatnonzero(~plain(values)).tolist(),
-        evidence=evidence,
-    )
-    return Prepared(features, context)
+    """Observe n events in order and see them through one lens."""
+    return observe(events, history, now_s=now_s).through(lens)

@@ -15,8 +15,9 @@ from ray.serve import Application
 from ensemble.scorer import load_bundle
 from models import DETECTORS
 from models.bundle import Bundle
-from services.deployments import Combiner, DetectorReplica, Explainer, Preprocessor, Recorder
+from services.deployments import Combiner, DetectorReplica, Explainer, Preprocessor
 from services.ingress import Gateway
+from services.recorder import Recorder
 
 #: Cores each replica claims. Little, so that every stage fits on two cores; on a cluster the
 #: deployment options claim what a stage really uses.
@@ -48,7 +49,9 @@ class AppArgs(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     bundle: str
-    """Directory of a model bundle, readable on every node."""
+    """Directory of the model bundle to begin with, readable on every node."""
+    models_dir: str | None = None
+    """Where further versions lie, one directory each by its version, readable on every node."""
     state_dir: str | None = None
     """Where the Preprocessor keeps the live history; without it the history is in memory only."""
     api_key_hashes: list[str] = Field(default_factory=list)

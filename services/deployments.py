@@ -1,13 +1,17 @@
 """The deployments of the graph: thin classes over preprocessing, models and ensemble.
 
 Each runs in its own process and owns no logic. Loading happens in ``__init__``; methods are
-``async def`` because Serve would otherwise pay a thread hop for every call.
+``async def`` because Serve would otherwise pay a thread hop for every call. Which version is to do
+the work comes with every call; a version that is not there yet is loaded in a thread.
 """
 
 from __future__ import annotations
 
+import asyncio
+import os
+import threading
 import time
-from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +21,8 @@ import numpy as np
 
 from ensemble.decision import Ensemble, Origin
 from ensemble.scorer import ensemble_of, load_bundle
+from models.bundle import Bundle
+from models.onnx_scorer import OnnxScorer
 from preprocessing.embedded import EmbeddedHistory
 from preprocessing.event import (
     AuthEvent,
@@ -26,9 +32,11 @@ from preprocessing.event import (
     decode_event,
     decode_lines,
 )
-from preprocessing.prepare import Context, Prepared, prepare
+from preprocessing.prepare import Context, Lens, Observed, observe
 from services.history import open_history
-from services.wire import Features, ItemError, Judged, Payload, Recorded
+from services.routing import Live, Routing
+from services.versions import Versions
+from services.wire import Case, Features, ItemError, Judged, Part, Payload, Work
 
 MAX_BATCH_EVENTS = 10_000
 #: The event that readiness and health checks score; it is never observed by the live history.
@@ -38,6 +46,8 @@ CANNED = AuthEvent(
     outcome="success",
     event_id="ztad-probe",
 )
+#: Lowest priority of a thread: a version that only watches takes what the others leave.
+LOWEST_PRIORITY = 19
 
 
 class Preprocessor:
@@ -48,11 +58,17 @@ class Preprocessor:
 
     def __init__(self, bundle: str, state_dir: str | None) -> None:
         loaded = load_bundle(Path(bundle))
-        self._surprise = ensemble_of(loaded).surprise
+        self._lenses: Versions[Lens] = Versions(_lens)
+        self._lenses.add(loaded)
         self._history = open_history(loaded, Path(state_dir) if state_dir else None)
+
+    async def load(self, version: str, path: str) -> None:
+        """Have a version ready before the first event asks for it; raises ``BundleError``."""
+        await self._lenses.get(version, path)
 
     async def prepare(self, payload: Payload) -> Features:
         """Decode, observe and extract; refuses a payload only as a whole when it is no batch."""
+        lenses = await self._lenses_of(payload.routing)
         now_s = time.time()
         if payload.learn:
             self._history.learn(payload.learn)
@@ -63,31 +79,51 @@ class Preprocessor:
         if len(decoded) > MAX_BATCH_EVENTS:
             message = f"{len(decoded):,} events, at most {MAX_BATCH_EVENTS:,}; split the batch"
             return Features(items=len(decoded), refused=ItemError(0, None, "too_large", message))
-        return self._features(decoded, now_s)
+        return self._features(decoded, payload.routing, lenses, now_s)
 
     async def learn(self, event_ids: list[str]) -> None:
         """Let ordinary events join the baseline when no batch comes by to carry them."""
         self._history.learn(event_ids)
 
-    async def probe(self) -> Features:
-        """Features of the canned event against an empty history; leaves no trace."""
-        prepared = prepare([CANNED], EmbeddedHistory(), self._surprise, now_s=time.time())
-        return _wired([0], 1, prepared, [])
+    async def probe(self, routing: Routing) -> Features:
+        """The canned event as every answering version sees it; leaves no trace."""
+        lenses = await self._lenses_of(routing)
+        observed = observe([CANNED], EmbeddedHistory(), now_s=time.time())
+        parts = [_part(live, lenses[live.version], observed, [0]) for live in routing.answering]
+        return Features(1, parts)
 
-    def _features(self, decoded: list[Decoded], now_s: float) -> Features:
-        rows: list[int] = []
+    async def _lenses_of(self, routing: Routing) -> dict[str, Lens]:
+        return {
+            live.version: await self._lenses.get(live.version, live.path)
+            for live in routing.everyone
+        }
+
+    def _features(
+        self, decoded: list[Decoded], routing: Routing, lenses: dict[str, Lens], now_s: float
+    ) -> Features:
+        items: list[int] = []
         events: list[AuthEvent] = []
         errors: list[ItemError] = []
         for index, item in enumerate(decoded):
             if isinstance(item, AuthEvent):
-                rows.append(index)
+                items.append(index)
                 events.append(item)
             else:
                 errors.append(ItemError(index, item.event_id, item.field, item.message))
         if not events:
             return Features(items=len(decoded), errors=errors)
-        prepared = prepare(events, self._history, self._surprise, now_s=now_s)
-        return _wired(rows, len(decoded), prepared, errors)
+        observed = observe(events, self._history, now_s=now_s)
+        parts = [
+            _part(live, lenses[live.version], observed, items, rows)
+            for live, rows in zip(
+                routing.answering, routing.assign([event.user_id for event in events]), strict=True
+            )
+            if rows
+        ]
+        shadow = None
+        if routing.shadow is not None:
+            shadow = _part(routing.shadow, lenses[routing.shadow.version], observed, items)
+        return Features(len(decoded), parts, shadow, errors)
 
     def __del__(self) -> None:
         close = getattr(getattr(self, "_history", None), "close", None)
@@ -96,49 +132,87 @@ class Preprocessor:
 
 
 class DetectorReplica:
-    """One detector of the bundle as an ONNX session: features in, raw scores out. Pure."""
+    """One detector in every version in use, as ONNX sessions: features in, raw scores out."""
 
     def __init__(self, bundle: str, detector: str) -> None:
         loaded = load_bundle(Path(bundle))
-        self._scorer = loaded.scorer(detector)
+        self._detector = detector
         self._columns = len(loaded.schema.names)
+        self._scorers: Versions[OnnxScorer | None] = Versions(self._scorer)
+        self._canned = self._scorers.add(loaded)
+        self._behind = _background()
 
-    async def score(self, values: bytes) -> bytes:
-        """float32 (n, columns) as bytes -> float64 (n,) as bytes."""
-        x = np.frombuffer(values, np.float32).reshape(-1, self._columns)
-        return self._scorer.score(x).values.tobytes()
+    async def load(self, version: str, path: str) -> None:
+        """Have a version ready before the first event asks for it; raises ``BundleError``."""
+        await self._scorers.get(version, path)
+
+    async def score(self, work: list[Work]) -> list[bytes | None]:
+        """float64 (n,) as bytes for each piece of work; None where a version has no such
+        detector."""
+        return [_scored(await self._scorers.get(one.version, one.path), one) for one in work]
+
+    async def shadow(self, work: list[Work]) -> list[bytes | None]:
+        """The same in a thread of lowest priority: however long it takes, ``score`` goes on."""
+        scorers = [await self._scorers.get(one.version, one.path) for one in work]
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(
+            self._behind, lambda: [_scored(*pair) for pair in zip(scorers, work, strict=True)]
+        )
 
     async def check_health(self) -> None:
         """A replica that cannot score is not alive, whatever its process says."""
-        scores = self._scorer.score(np.zeros((1, self._columns), np.float32)).values
+        if self._canned is None:
+            return
+        scores = self._canned.score(np.zeros((1, self._columns), np.float32)).values
         if not np.isfinite(scores).all():
             raise RuntimeError("canned event got no finite score")
+
+    def _scorer(self, bundle: Bundle) -> OnnxScorer | None:
+        return bundle.scorer(self._detector) if self._detector in bundle.detectors else None
 
 
 class Combiner:
     """Raw scores and context in, encoded verdicts out. Pure."""
 
     def __init__(self, bundle: str) -> None:
-        loaded = load_bundle(Path(bundle))
-        self._ensemble = Ensemble(ensemble_of(loaded))
-        self._version = loaded.version
-        self._columns = len(loaded.schema.names)
+        self._ensembles: Versions[Ensemble] = Versions(lambda each: Ensemble(ensemble_of(each)))
+        self._ensembles.add(load_bundle(Path(bundle)))
         self._encode = msgspec.json.Encoder().encode
+        self._behind = _background()
 
-    async def judge(
-        self, values: bytes, context: bytes, raw: dict[str, bytes], trace_ids: list[str]
-    ) -> Judged:
-        """Verdicts of n rows from the detectors that answered (at least one)."""
-        features = np.frombuffer(values, np.float32).reshape(-1, self._columns)
-        scores = {name: np.frombuffer(data, np.float64) for name, data in raw.items()}
-        origin = Origin(self._version, trace_ids=trace_ids)
-        decided = self._ensemble.decide(features, Context.decode(context), scores, origin)
+    async def load(self, version: str, path: str) -> None:
+        """Have a version ready before the first event asks for it; raises ``BundleError``."""
+        await self._ensembles.get(version, path)
+
+    async def judge(self, cases: list[Case]) -> list[Judged]:
+        """Verdicts of each case's rows from the detectors that answered (at least one)."""
+        return [
+            self._judge(await self._ensembles.get(case.live.version, case.live.path), case)
+            for case in cases
+        ]
+
+    async def shadow(self, cases: list[Case]) -> list[Judged]:
+        """The same in a thread of lowest priority: however long it takes, ``judge`` goes on."""
+        ensembles = [await self._ensembles.get(case.live.version, case.live.path) for case in cases]
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(
+            self._behind,
+            lambda: [self._judge(*pair) for pair in zip(ensembles, cases, strict=True)],
+        )
+
+    def _judge(self, ensemble: Ensemble, case: Case) -> Judged:
+        features = np.frombuffer(case.values, np.float32).reshape(-1, case.columns)
+        scores = {name: np.frombuffer(data, np.float64) for name, data in case.raw.items()}
+        origin = Origin(case.live.version, case.live.variant, case.trace_ids)
+        decided = ensemble.decide(features, Context.decode(case.context), scores, origin)
         verdicts = decided.verdicts
         return Judged(
             verdicts=[self._encode(verdict) for verdict in verdicts],
             learn=decided.learn,
-            alerts=sum(verdict.is_anomaly for verdict in verdicts),
+            alerts=[row for row, verdict in enumerate(verdicts) if verdict.is_anomaly],
+            decades=decided.decades,
             degraded=bool(verdicts) and verdicts[0].degraded,
+            reasons=decided.reasons,
         )
 
 
@@ -146,57 +220,50 @@ class Explainer:
     """Says what one event's score is made of; loads shap when it is first asked."""
 
     def __init__(self, bundle: str) -> None:
-        self._bundle = load_bundle(Path(bundle))
-        self._explain: Any = None
+        loaded = load_bundle(Path(bundle))
+        self._version, self._path = loaded.version, bundle
+        self._columns = len(loaded.schema.names)
+        self._explainers: Versions[Any] = Versions(_explainer)
 
-    async def explain(self, values: bytes) -> dict[str, Any]:
-        """SHAP contributions of one feature row (float32 bytes) to the combined surprise."""
-        if self._explain is None:
-            from ensemble.explain.shap import ShapExplainer
+    async def explain(self, version: str, path: str, values: bytes) -> dict[str, Any]:
+        """SHAP contributions of one feature row (float32 bytes) to a version's combined surprise.
 
-            self._explain = ShapExplainer(self._bundle)
-        explained: dict[str, Any] = self._explain.explain(np.frombuffer(values, np.float32))
+        Raises ``BundleError`` when the version cannot be loaded any more.
+        """
+        explainer = await self._explainers.get(version, path)
+        explained: dict[str, Any] = explainer.explain(np.frombuffer(values, np.float32))
         return explained
 
     async def warm(self) -> None:
         """Load what explanations need, so that the first one is not slow."""
-        await self.explain(np.zeros(len(self._bundle.schema.names), np.float32).tobytes())
+        values = np.zeros(self._columns, np.float32).tobytes()
+        await self.explain(self._version, self._path, values)
 
 
-class Recorder:
-    """Remembers verdicts: the last ``most_evidence`` with their features, more for repeats.
+def _lens(bundle: Bundle) -> Lens:
+    return ensemble_of(bundle).lens
 
-    In memory: a restarted Recorder has forgotten them. Off the scoring path.
-    """
 
-    def __init__(self, most_evidence: int = 100_000, most_first: int = 1_000_000) -> None:
-        self._most_evidence = most_evidence
-        self._most_first = most_first
-        self._first: OrderedDict[str, bytes] = OrderedDict()
-        self._evidence: OrderedDict[str, bytes] = OrderedDict()
+def _explainer(bundle: Bundle) -> Any:
+    from ensemble.explain.shap import ShapExplainer
 
-    async def record(self, recorded: Recorded) -> None:
-        """Keep verdicts; the first one of an id stays."""
-        width = recorded.columns * 4
-        rows = zip(recorded.event_ids, recorded.verdicts, strict=True)
-        for row, (event_id, verdict) in enumerate(rows):
-            if event_id in self._first:
-                continue
-            self._first[event_id] = verdict
-            self._evidence[event_id] = recorded.values[row * width : (row + 1) * width]
-        while len(self._evidence) > self._most_evidence:
-            self._evidence.popitem(last=False)
-        while len(self._first) > self._most_first:
-            self._first.popitem(last=False)
+    return ShapExplainer(bundle)
 
-    async def first(self, event_ids: list[str]) -> dict[str, bytes]:
-        """The encoded first verdicts of those ids that are known."""
-        return {name: self._first[name] for name in event_ids if name in self._first}
 
-    async def get(self, event_id: str) -> tuple[bytes, bytes] | None:
-        """Verdict and feature row of one of the last ``most_evidence`` events, else None."""
-        values = self._evidence.get(event_id)
-        return None if values is None else (self._first[event_id], values)
+def _background() -> ThreadPoolExecutor:
+    """One thread that gives way to all others of this machine."""
+
+    def give_way() -> None:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)
+
+    return ThreadPoolExecutor(1, thread_name_prefix="ztad-shadow", initializer=give_way)
+
+
+def _scored(scorer: OnnxScorer | None, work: Work) -> bytes | None:
+    if scorer is None:
+        return None
+    x = np.frombuffer(work.values, np.float32).reshape(-1, work.columns)
+    return scorer.score(x).values.tobytes()
 
 
 def _decoded(payload: Payload, now_s: float) -> list[Decoded]:
@@ -215,15 +282,19 @@ def _event(body: bytes, now_s: float) -> Decoded:
         return error
 
 
-def _wired(rows: list[int], items: int, prepared: Prepared, errors: list[ItemError]) -> Features:
+def _part(
+    live: Live, lens: Lens, observed: Observed, items: list[int], rows: list[int] | None = None
+) -> Part:
+    """The rows of one version; all of them when it judges everybody."""
+    every = rows is None or len(rows) == len(items)
+    prepared = observed.through(lens, None if every else rows)
     context = prepared.context
-    return Features(
-        items=items,
+    return Part(
+        live=live,
         columns=prepared.features.shape[1],
         values=prepared.features.tobytes(),
         context=context.encode(),
-        rows=rows,
+        items=items if every or rows is None else [items[row] for row in rows],
         event_ids=context.event_ids,
-        errors=errors,
-        duplicates={row: context.event_ids[row] for row in context.duplicate},
+        duplicates=context.duplicate,
     )

@@ -6,9 +6,7 @@ from typing import Any
 
 import msgspec
 
-from ensemble.scorer import ensemble_of
 from ensemble.verdict import Verdict
-from models.bundle import Bundle
 from preprocessing.event import AuthEvent
 
 _ERROR = {
@@ -18,6 +16,31 @@ _ERROR = {
             "type": "object",
             "properties": {"field": {"type": "string"}, "message": {"type": "string"}},
         }
+    },
+}
+
+
+_WEIGHTED = {
+    "type": "object",
+    "required": ["version", "weight"],
+    "properties": {
+        "version": {"type": "string"},
+        "weight": {"type": "number", "minimum": 0, "maximum": 100},
+    },
+}
+_ROUTING = {
+    "type": "object",
+    "required": ["champion"],
+    "properties": {
+        "champion": _WEIGHTED,
+        "challenger": {"anyOf": [_WEIGHTED, {"type": "null"}]},
+        "shadow": {
+            "anyOf": [
+                {"type": "object", "properties": {"version": {"type": "string"}}},
+                {"type": "null"},
+            ]
+        },
+        "revision": {"type": "integer"},
     },
 }
 
@@ -96,6 +119,23 @@ def _paths() -> dict[str, Any]:
                 "responses": _ok("versions", {"type": "object"}) | _answers(_KEY),
             }
         },
+        "/v1/routing": {
+            "get": {
+                "summary": "Which version answers which share of the users, and which one watches",
+                "responses": _ok("the routing in force", _ref("Routing")) | _answers(_KEY),
+            },
+            "put": {
+                "summary": "Put another routing in force, live",
+                "description": "Takes effect once every replica has the versions it names. With "
+                "a revision, only if nobody changed it since.",
+                "requestBody": {
+                    "required": True,
+                    "content": {"application/json": {"schema": _ref("Routing")}},
+                },
+                "responses": _ok("the routing now in force", _ref("Routing"))
+                | _answers(bad, kind, _KEY, ("409", "another revision is in force"), *_BUSY),
+            },
+        },
         "/healthz": {"get": {"summary": "Alive", "responses": _ok("alive", {"type": "object"})}},
         "/readyz": {
             "get": {
@@ -125,7 +165,7 @@ def _openapi() -> dict[str, Any]:
         },
         "paths": _paths(),
         "components": {
-            "schemas": {**schemas, "Error": _ERROR},
+            "schemas": {**schemas, "Error": _ERROR, "Routing": _ROUTING},
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
         },
     }
@@ -133,30 +173,6 @@ def _openapi() -> dict[str, Any]:
 
 _OPENAPI = _openapi()
 OPENAPI: bytes = msgspec.json.encode(_OPENAPI)
-
-
-def models_document(bundle: Bundle) -> bytes:
-    """The answer of ``GET /v1/models`` for one bundle."""
-    spec, manifest = ensemble_of(bundle), bundle.manifest
-    return msgspec.json.encode(
-        {
-            "variants": {
-                "champion": {
-                    "version": bundle.version,
-                    "created": manifest.created,
-                    "detectors": list(bundle.detectors),
-                    "method": spec.method,
-                    "threshold": spec.threshold,
-                    "alert_budget": spec.budget,
-                    "schema": manifest.schema.version,
-                    "features": list(manifest.schema.names),
-                    "metrics": manifest.details.metrics,
-                    "fingerprint": manifest.details.fingerprint,
-                    "weight": 1.0,
-                }
-            }
-        }
-    )
 
 
 _PAGE = """<!doctype html>

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 from services.auth import Guard
+from services.book import RoutingBook
 from services.coalescer import Abandoned, Overloaded
 from services.http import (
     Disconnected,
@@ -26,9 +27,11 @@ from services.metrics import GatewayMetrics
 from services.pipeline import Pipeline, StageUnavailable
 from services.routes.base import Request, Route, Router
 from services.routes.events import Events, Lookups
+from services.routes.models import Models
 from services.routes.pages import Pages
 from services.routes.scoring import Scoring
 from services.telemetry import Tracing, trace_id
+from services.variants import Variants
 
 LOG = logging.getLogger("ztad.gateway")
 
@@ -36,32 +39,43 @@ LOG = logging.getLogger("ztad.gateway")
 class GatewayApp:
     """The ASGI application. ``start`` begins its background work on the running loop.
 
-    ``routes`` are those of the deployment beside scoring, events and pages; ``background`` what is
-    to run beside the pipeline's own tasks.
+    ``routes`` are served beside its own.
     """
 
     def __init__(
         self,
         pipeline: Pipeline,
+        book: RoutingBook,
         lookups: Lookups,
         *,
         guard: Guard,
         tracing: Tracing,
         metrics: GatewayMetrics,
         routes: Sequence[Route] = (),
-        background: Sequence[Callable[[], Awaitable[None]]] = (),
         unavailable: tuple[type[Exception], ...] = (),
     ) -> None:
-        scoring = Scoring(pipeline, tracing, metrics)
-        pages = Pages(pipeline, metrics, lambda: scoring.waiting)
-        events = Events(pipeline, lookups)
-        self._router = Router([*scoring.routes(), *pages.routes(), *events.routes(), *routes])
+        variants = Variants(metrics)
+        scoring = Scoring(pipeline, tracing, metrics, variants)
+        self._router = Router(
+            [
+                *scoring.routes(),
+                *Pages(pipeline, metrics, lambda: scoring.waiting).routes(),
+                *Events(pipeline, lookups).routes(),
+                *Models(book, pipeline, variants).routes(),
+                *routes,
+            ]
+        )
         self._pipeline = pipeline
         self._guard = guard
         self._tracing = tracing
         self._metrics = metrics
         self._unavailable: tuple[type[Exception], ...] = (*unavailable, TimeoutError)
-        self._background = (pipeline.run_recorder, self._flush_forever, *background)
+        self._background = (
+            pipeline.run_recorder,
+            pipeline.shadow.run,
+            book.follow,
+            self._flush_forever,
+        )
         self._tasks: list[asyncio.Future[None]] = []
 
     @property

@@ -12,12 +12,12 @@ from ray.serve.handle import DeploymentHandle
 
 from ensemble.scorer import load_bundle
 from services.auth import Guard
-from services.documents import models_document
+from services.book import Load, RoutingBook
 from services.gateway import GatewayApp
 from services.metrics import GatewayMetrics
 from services.pipeline import Pipeline, Stages
 from services.routes.events import Lookups
-from services.routes.models import Models
+from services.routing import only
 from services.telemetry import Tracing
 
 #: A replica that died, cannot be reached, or is not there yet.
@@ -48,22 +48,36 @@ class _Gateway:
         preprocessor, combiner, recorder, explainer = map(
             _by_value, (preprocessor, combiner, recorder, explainer)
         )
+        detectors = {name: _by_value(handle) for name, handle in detectors.items()}
         stages = Stages(
             prepare=preprocessor.prepare,
             learn=preprocessor.learn,
             probe=preprocessor.probe,
-            detectors={name: _by_value(handle).score for name, handle in detectors.items()},
+            detectors={name: handle.score for name, handle in detectors.items()},
             judge=combiner.judge,
+            shadow_detectors={name: handle.shadow for name, handle in detectors.items()},
+            shadow_judge=combiner.shadow,
             record=recorder.record,
             first=recorder.first,
         )
+        start = only(load_bundle(Path(args["bundle"])).version, args["bundle"])
+        pipeline = Pipeline(stages, start, transient=UNREACHABLE, tracing=tracing)
+        models_dir = args["models_dir"]
+        book = RoutingBook(
+            pipeline,
+            models_dir=Path(models_dir) if models_dir else None,
+            detectors=tuple(detectors),
+            loads=[_load(handle) for handle in (preprocessor, *detectors.values(), combiner)],
+            keep=recorder.save_routing,
+            kept=recorder.routing,
+        )
         self._app = GatewayApp(
-            Pipeline(stages, transient=UNREACHABLE, tracing=tracing),
-            _lookups(args, recorder, explainer),
+            pipeline,
+            book,
+            _lookups(args, pipeline, recorder, explainer),
             guard=Guard(args["api_key_hashes"], requests_per_s=args["requests_per_s"]),
             tracing=tracing,
             metrics=GatewayMetrics(),
-            routes=Models(models_document(load_bundle(Path(args["bundle"])))).routes(),
             unavailable=UNREACHABLE,
         )
 
@@ -78,13 +92,25 @@ def _by_value(handle: Handle) -> Handle:
     return handle.options(request_serialization="pickle", response_serialization="pickle")
 
 
-def _lookups(args: dict[str, Any], recorder: Handle, explainer: Handle) -> Lookups:
+def _load(handle: Handle) -> Load:
+    """Has every replica of a deployment load a version."""
+
+    async def load(version: str, path: str) -> None:
+        await handle.broadcast("load", version, path).results_async()
+
+    return load
+
+
+def _lookups(
+    args: dict[str, Any], pipeline: Pipeline, recorder: Handle, explainer: Handle
+) -> Lookups:
     async def event(event_id: str) -> tuple[bytes, bytes] | None:
         found: tuple[bytes, bytes] | None = await recorder.get.remote(event_id)
         return found
 
     async def explain(values: bytes) -> dict[str, Any]:
-        explained: dict[str, Any] = await explainer.explain.remote(values)
+        live = pipeline.routing.champion
+        explained: dict[str, Any] = await explainer.explain.remote(live.version, live.path, values)
         return explained
 
     return Lookups(event, explain, args["most_verdicts"])

@@ -11,17 +11,19 @@ do not leave the process. For tests, notebooks and debuggers::
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from models.bundle import Bundle
 from services.auth import Guard
-from services.deployments import Combiner, DetectorReplica, Explainer, Preprocessor, Recorder
-from services.documents import models_document
+from services.book import RoutingBook
+from services.deployments import Combiner, DetectorReplica, Explainer, Preprocessor
 from services.gateway import GatewayApp
 from services.metrics import GatewayMetrics
 from services.pipeline import Pipeline, Stages
+from services.recorder import Recorder
 from services.routes.events import Lookups
-from services.routes.models import Models
+from services.routing import only
 from services.telemetry import NO_TRACING
 
 
@@ -36,30 +38,47 @@ class LocalCall:
 
 
 def local_gateway(
-    bundle: Bundle, *, guard: Guard | None = None, most_verdicts: int = 100_000
+    bundle: Bundle,
+    *,
+    guard: Guard | None = None,
+    most_verdicts: int = 100_000,
+    models_dir: Path | None = None,
 ) -> GatewayApp:
     """The ASGI application over stages of its own; history and verdicts end with it."""
     path = str(bundle.path)
     recorder, explainer = Recorder(most_verdicts), Explainer(path)
-    lookups = Lookups(recorder.get, explainer.explain, most_verdicts)
-    return GatewayApp(
-        Pipeline(_stages(path, tuple(bundle.detectors), recorder)),
-        lookups,
-        guard=guard or Guard(()),
-        tracing=NO_TRACING,
-        metrics=GatewayMetrics(),
-        routes=Models(models_document(bundle)).routes(),
-    )
-
-
-def _stages(path: str, detectors: tuple[str, ...], recorder: Recorder) -> Stages:
     preprocessor, combiner = Preprocessor(path, None), Combiner(path)
-    return Stages(
+    detectors = {name: DetectorReplica(path, name) for name in bundle.detectors}
+    stages = Stages(
         prepare=LocalCall(preprocessor.prepare),
         learn=LocalCall(preprocessor.learn),
         probe=LocalCall(preprocessor.probe),
-        detectors={name: LocalCall(DetectorReplica(path, name).score) for name in detectors},
+        detectors={name: LocalCall(stage.score) for name, stage in detectors.items()},
         judge=LocalCall(combiner.judge),
+        shadow_detectors={name: LocalCall(stage.shadow) for name, stage in detectors.items()},
+        shadow_judge=LocalCall(combiner.shadow),
         record=LocalCall(recorder.record),
         first=LocalCall(recorder.first),
+    )
+    pipeline = Pipeline(stages, only(bundle.version, path))
+    book = RoutingBook(
+        pipeline,
+        models_dir=models_dir,
+        detectors=tuple(detectors),
+        loads=[preprocessor.load, combiner.load, *(each.load for each in detectors.values())],
+        keep=LocalCall(recorder.save_routing),
+        kept=LocalCall(recorder.routing),
+    )
+
+    async def explain(values: bytes) -> dict[str, Any]:
+        live = pipeline.routing.champion
+        return await explainer.explain(live.version, live.path, values)
+
+    return GatewayApp(
+        pipeline,
+        book,
+        Lookups(recorder.get, explain, most_verdicts),
+        guard=guard or Guard(()),
+        tracing=NO_TRACING,
+        metrics=GatewayMetrics(),
     )

@@ -8,6 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from services.routing import Live, Routing
+
 Framing = Literal["events", "array", "lines"]
 """How a payload holds events: one JSON object per part, one JSON array, or NDJSON."""
 
@@ -24,52 +26,115 @@ class ItemError:
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """Raw events on their way to the Preprocessor, and what the baseline may learn by the way."""
+    """Raw events on their way to the Preprocessor, who is to judge them, and what the baseline
+    may learn by the way."""
 
     parts: list[bytes]
     framing: Framing
     learn: list[str]
+    routing: Routing
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The events of a payload that one version is to judge, as that version sees them.
+
+    ``values`` is float32 (rows, columns) as bytes, ``context`` an encoded
+    ``preprocessing.prepare.Context``. ``items`` gives each row's place in the payload,
+    ``duplicates`` the rows whose event id is a repeated one.
+    """
+
+    live: Live
+    columns: int
+    values: bytes
+    context: bytes
+    items: list[int]
+    event_ids: list[str]
+    duplicates: list[int] = field(default_factory=list)
+
+    def matrix(self) -> NDArray[np.float32]:
+        """The feature values, float32 (rows, columns); read-only."""
+        return np.frombuffer(self.values, np.float32).reshape(-1, self.columns)
 
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """The Preprocessor's answer. ``values`` is float32 (rows, columns) as bytes.
+    """The Preprocessor's answer: every one of the ``items`` is in one part or in ``errors``.
 
-    ``rows`` gives each row's place among the ``items`` of the payload; the other places are in
-    ``errors``. ``duplicates`` maps a row to its repeated event id. ``refused`` is set instead when
-    the payload as a whole cannot be taken.
+    ``shadow`` holds all events once more, for the version that only watches. ``refused`` is set
+    instead when the payload as a whole cannot be taken.
     """
 
     items: int = 0
-    columns: int = 0
-    values: bytes = b""
-    context: bytes = b""
-    rows: list[int] = field(default_factory=list)
-    event_ids: list[str] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
+    shadow: Part | None = None
     errors: list[ItemError] = field(default_factory=list)
-    duplicates: dict[int, str] = field(default_factory=dict)
     refused: ItemError | None = None
 
-    def matrix(self) -> NDArray[np.float32]:
-        """The feature values, float32 (rows, columns); read-only."""
-        return np.frombuffer(self.values, np.float32).reshape(len(self.rows), self.columns)
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Features on their way to a detector, for one version of it."""
+
+    version: str
+    path: str
+    columns: int
+    values: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One part on its way to the Combiner: with the raw scores (float64 as bytes) of the detectors
+    that answered and a trace id per row."""
+
+    live: Live
+    columns: int
+    values: bytes
+    context: bytes
+    raw: dict[str, bytes]
+    trace_ids: list[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The Combiner's answer: one encoded verdict per row, and the ids that may be learned."""
+    """The Combiner's answer to a case.
+
+    ``learn`` are the ids that may join the baseline, ``alerts`` the flagged rows, and ``decades``
+    counts the rows by how rare they are: [0] one in 1 to 10, [1] one in 10 to 100, ...
+    """
 
     verdicts: list[bytes]
     learn: list[str]
-    alerts: int
+    alerts: list[int]
+    decades: list[int]
     degraded: bool
+    reasons: dict[str, int] = field(default_factory=dict)
+    """Alerts by "severity reason", the first reason of each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What the Recorder keeps of a batch: ids, encoded verdicts, feature rows as float32 bytes."""
+    """One version's verdicts on their way to the Recorder; rows are in the order of ``event_ids``.
+
+    ``values`` is float32 (n, columns), ``stamps`` float64 (n,) seconds since the epoch, both as
+    bytes. ``evidence`` holds the encoded baseline behind every notable row, ``alerts`` the flagged
+    rows, ``traces`` the ``traceparent`` of the rows that are traced. Verdicts of a ``shadow``
+    version were answered to nobody.
+    """
 
     event_ids: list[str]
     verdicts: list[bytes]
     columns: int
     values: bytes
+    stamps: bytes
+    addresses: list[str]
+    evidence: dict[int, bytes]
+    alerts: list[int]
+    shadow: bool = False
+    version: str = ""
+    path: str = ""
+    traces: dict[int, str] = field(default_factory=dict)
+
+    def row(self, event_id: str) -> int:
+        """The row of an event; ValueError if it is not here."""
+        return self.event_ids.index(event_id)

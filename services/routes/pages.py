@@ -26,6 +26,7 @@ class Pages:
         self._waiting = waiting
         self._ready_until = 0.0
         self._lost = 0
+        self._told_shadow = (0, 0)
 
     def routes(self) -> list[Route]:
         return [
@@ -53,7 +54,18 @@ class Pages:
         self._metrics.waiting.set(self._waiting())
         self._metrics.lost.inc(self._pipeline.lost - self._lost)
         self._lost = self._pipeline.lost
+        self._tell_variants()
         return Response(200, self._metrics.render(), TEXT)
+
+    def _tell_variants(self) -> None:
+        metrics, shadow = self._metrics, self._pipeline.shadow
+        metrics.routing_weight.clear()
+        for live in self._pipeline.routing.everyone:
+            metrics.routing_weight.labels(live.variant, live.version).set(live.weight)
+        told_judged, told_shed = self._told_shadow
+        metrics.shadow.labels("judged").inc(shadow.judged - told_judged)
+        metrics.shadow.labels("shed").inc(shadow.shed - told_shed)
+        self._told_shadow = (shadow.judged, shadow.shed)
 
     async def docs(self, request: Request) -> Response:
         """GET /docs"""

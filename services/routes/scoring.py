@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from services.metrics import GatewayMetrics
 from services.pipeline import Pipeline, Scored
 from services.routes.base import Request, Route
 from services.telemetry import Tracing
+from services.variants import Variants
 from services.wire import Framing, ItemError
 
 #: One event is a few hundred bytes; a megabyte is an attack or a mistake.
@@ -37,8 +39,11 @@ class Single:
 class Scoring:
     """Gathers single events into micro-batches, bounds concurrent batches, counts what came out."""
 
-    def __init__(self, pipeline: Pipeline, tracing: Tracing, metrics: GatewayMetrics) -> None:
+    def __init__(
+        self, pipeline: Pipeline, tracing: Tracing, metrics: GatewayMetrics, variants: Variants
+    ) -> None:
         self._pipeline = pipeline
+        self._variants = variants
         self._tracing = tracing
         self._metrics = metrics
         self._coalescer: Coalescer[Single, bytes | ItemError] = Coalescer(self._score_singles)
@@ -94,6 +99,7 @@ class Scoring:
         return Response(200, b"[" + b",".join(answers) + b"]")
 
     async def _score_singles(self, singles: Sequence[Single]) -> Sequence[bytes | ItemError]:
+        started = time.perf_counter()
         contexts = [single.context for single in singles if single.context is not None]
         with self._tracing.batch(contexts, len(singles)):
             scored = await self._pipeline.score(
@@ -101,20 +107,21 @@ class Scoring:
                 "events",
                 lambda items: [single.trace_id for single in singles],
             )
-        self._count(scored)
+        self._count(scored, time.perf_counter() - started)
         return scored.answers
 
     async def _score_batch(self, body: bytes, kind: bytes, request: Request) -> Scored:
         framing: Framing = "lines" if kind == NDJSON else "array"
+        started = time.perf_counter()
         contexts = [] if request.context is None else [request.context]
         with self._tracing.batch(contexts, 0):
             scored = await self._pipeline.score(
                 [body], framing, lambda items: [request.trace_id] * items
             )
-        self._count(scored)
+        self._count(scored, time.perf_counter() - started)
         return scored
 
-    def _count(self, scored: Scored) -> None:
+    def _count(self, scored: Scored, took_s: float) -> None:
         """Metrics of one batch, not of one event: they would cost more than the event."""
         metrics, total = self._metrics, len(scored.answers)
         errors = sum(isinstance(answer, ItemError) for answer in scored.answers)
@@ -125,6 +132,7 @@ class Scoring:
         metrics.events.labels("ordinary").inc(max(0, total - errors - scored.alerts))
         if scored.degraded:
             metrics.degraded.inc()
+        self._variants.count(scored, took_s)
         for stage, seconds in scored.timings.items():
             metrics.stage.labels(stage).observe(seconds)
 

@@ -104,7 +104,7 @@ def test_no_detector_no_verdict() -> None:
 
 
 def test_no_events_no_verdicts() -> None:
-    assert Case([]).decided() == Decided([], [])
+    assert Case([]).decided() == Decided([], [], [0] * 10, {})
 
 
 def test_flagged_events_are_not_learned() -> None:

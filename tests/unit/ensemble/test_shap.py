@@ -84,7 +84,7 @@ def test_an_explained_event_has_the_values_that_were_scored(
 ) -> None:
     """The explanation's value is the surprise behind the verdict, not one of raw features."""
     scorer = Scorer(bundle)
-    prepared = prepare(fresh_events[:1], scorer.history, scorer.ensemble.spec.surprise, now_s=4e9)
+    prepared = prepare(fresh_events[:1], scorer.history, scorer.ensemble.spec.lens, now_s=4e9)
     (verdict,) = Scorer(bundle).score(fresh_events[:1], now_s=4e9)
     told = explainer.explain(prepared.features[0])
     combined = scorer.ensemble.spec.combined

@@ -10,7 +10,7 @@ import numpy as np
 from preprocessing.embedded import EmbeddedHistory
 from preprocessing.event import AuthEvent
 from preprocessing.features import FEATURES, NAMES, extract
-from preprocessing.prepare import Context, Prepared, prepare
+from preprocessing.prepare import Context, Lens, Prepared, prepare
 from preprocessing.surprise import Curve, Surprise, notable
 
 MONDAY = datetime(2026, 11, 2, 9, tzinfo=UTC)
@@ -34,7 +34,7 @@ def office() -> EmbeddedHistory:
 
 
 def prepared(*events: AuthEvent) -> Prepared:
-    return prepare(events, office(), SURPRISE, now_s=NOW_S)
+    return prepare(events, office(), Lens(SURPRISE), now_s=NOW_S)
 
 
 def test_features_are_the_mapped_values() -> None:

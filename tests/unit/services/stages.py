@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from preprocessing.prepare import Context
+from services.book import RoutingBook
 from services.pipeline import Pipeline, Stages
-from services.wire import Features, ItemError, Judged, Payload, Recorded
+from services.routing import Live, Routing, only
+from services.wire import Case, Features, ItemError, Judged, Part, Payload, Recorded, Work
 
 COLUMNS = 2
+ROUTING = only("v1", "bundles/v1")
 
 
 async def until(happened: Callable[[], bool]) -> None:
@@ -58,15 +62,23 @@ class FakeGraph:
     """
 
     def __init__(self, detectors: tuple[str, ...] = ("first", "second")) -> None:
+        self.routing = ROUTING
         self.known: set[str] = set()
+        self.watched: dict[str, bytes] = {}
         self.recorded: dict[str, bytes] = {}
         self.values: dict[str, bytes] = {}
         self.made = 0
         self.prepare = Stage(self._prepare)
         self.learn = Stage(lambda ids: None)
-        self.probe = Stage(lambda: _features(["probe"], [], {}, 1))
-        self.detectors = {name: Stage(lambda values: values) for name in detectors}
+        self.probe = Stage(
+            lambda routing: Features(
+                1, [_part(live, [(0, {"event_id": "probe"})], ()) for live in routing.answering]
+            )
+        )
+        self.detectors = {name: Stage(_score) for name in detectors}
+        self.shadow_detectors = {name: Stage(_score) for name in detectors}
         self.judge = Stage(self._judge)
+        self.shadow_judge = Stage(self._judge)
         self.record = Stage(self._record)
         self.first = Stage(
             lambda ids: {name: self.recorded[name] for name in ids if name in self.recorded}
@@ -79,10 +91,21 @@ class FakeGraph:
             self.probe,
             self.detectors,
             self.judge,
+            self.shadow_detectors,
+            self.shadow_judge,
             self.record,
             self.first,
         )
-        return Pipeline(stages, transient=(Died,))
+        pipeline = Pipeline(stages, self.routing, transient=(Died,))
+        pipeline.settled.set()
+        return pipeline
+
+    def book(self, pipeline: Pipeline) -> RoutingBook:
+        """A routing book that nobody changes."""
+        return RoutingBook(
+            pipeline, models_dir=None, detectors=tuple(self.detectors), loads=[],
+            keep=Stage(lambda *args: 1), kept=Stage(lambda: None),
+        )  # fmt: skip
 
     async def kept(self, event_id: str) -> tuple[bytes, bytes] | None:
         """What the Recorder has of an event."""
@@ -96,39 +119,60 @@ class FakeGraph:
             return Features(refused=ItemError(0, None, "body", "expected an array"))
         if len(items) > 10:
             return Features(refused=ItemError(0, None, "too_large", "at most 10"))
-        rows: list[int] = []
-        ids: list[str] = []
+        good: list[tuple[int, dict[str, Any]]] = []
         errors: list[ItemError] = []
-        duplicates: dict[int, str] = {}
+        repeated: list[int] = []
         for index, item in enumerate(items):
             if "bad" in item:
                 errors.append(ItemError(index, item.get("event_id"), item["bad"], "is bad"))
                 continue
             if item["event_id"] in self.known:
-                duplicates[len(ids)] = item["event_id"]
+                repeated.append(index)
             self.known.add(item["event_id"])
-            rows.append(index)
-            ids.append(item["event_id"])
-        return _features(ids, errors, duplicates, len(items), rows)
+            good.append((index, item))
+        routing: Routing = payload.routing
+        users = [item.get("user_id", "ann") for _, item in good]
+        parts = [
+            _part(live, [good[row] for row in rows], repeated)
+            for live, rows in zip(routing.answering, routing.assign(users), strict=True)
+            if rows
+        ]
+        shadow = None if routing.shadow is None else _part(routing.shadow, good, repeated)
+        return Features(len(items), parts, shadow if good else None, errors)
 
-    def _judge(
-        self, values: bytes, context: bytes, raw: dict[str, bytes], traces: list[str]
-    ) -> Judged:
-        ids, duplicates = json.loads(context)
+    def _judge(self, cases: list[Case]) -> list[Judged]:
+        return [self._judged(case) for case in cases]
+
+    def _judged(self, case: Case) -> Judged:
+        context = Context.decode(case.context)
         verdicts = []
-        for row, (event_id, trace) in enumerate(zip(ids, traces, strict=True)):
+        for row, (event_id, trace) in enumerate(
+            zip(context.event_ids, case.trace_ids, strict=True)
+        ):
             self.made += 1
-            verdict = {"event_id": event_id, "score": self.made, "detectors": sorted(raw),
-                       "duplicate": row in duplicates, "trace_id": trace}  # fmt: skip
+            verdict = {"event_id": event_id, "score": self.made, "detectors": sorted(case.raw),
+                       "duplicate": row in context.duplicate, "trace_id": trace,
+                       "variant": case.live.variant,
+                       "model_version": case.live.version}  # fmt: skip
             verdicts.append(json.dumps(verdict).encode())
-        learn = [event_id for row, event_id in enumerate(ids) if row not in duplicates]
-        return Judged(verdicts, learn, alerts=0, degraded=len(raw) < len(self.detectors))
+        learn = [
+            event_id
+            for row, event_id in enumerate(context.event_ids)
+            if row not in context.duplicate
+        ]
+        degraded = len(case.raw) < len(self.detectors)
+        return Judged(verdicts, learn, [], [len(verdicts), *[0] * 9], degraded)
 
     def _record(self, recorded: Recorded) -> None:
         width = recorded.columns * 4
+        into = self.watched if recorded.shadow else self.recorded
         for row, event_id in enumerate(recorded.event_ids):
-            self.recorded.setdefault(event_id, recorded.verdicts[row])
+            into.setdefault(event_id, recorded.verdicts[row])
             self.values.setdefault(event_id, recorded.values[row * width : (row + 1) * width])
+
+
+def _score(work: list[Work]) -> list[bytes | None]:
+    return [one.values for one in work]
 
 
 def _items(payload: Payload) -> list[dict[str, Any]] | None:
@@ -139,21 +183,17 @@ def _items(payload: Payload) -> list[dict[str, Any]] | None:
     return [json.loads(line) for line in lines if line]
 
 
-def _features(
-    ids: list[str],
-    errors: list[ItemError],
-    duplicates: dict[int, str],
-    items: int,
-    rows: list[int] | None = None,
-) -> Features:
-    values = np.arange(len(ids) * COLUMNS, dtype=np.float32).tobytes()
-    return Features(
-        items=items,
+def _part(live: Live, good: Sequence[tuple[int, dict[str, Any]]], repeated: Sequence[int]) -> Part:
+    ids = [item["event_id"] for _, item in good]
+    duplicates = [row for row, (index, _) in enumerate(good) if index in repeated]
+    users = [item.get("user_id", "ann") for _, item in good]
+    context = Context(ids, users, [], [], duplicates, [], {}, [0.0] * len(ids), [""] * len(ids))
+    return Part(
+        live=live,
         columns=COLUMNS,
-        values=values,
-        context=json.dumps([ids, list(duplicates)]).encode(),
-        rows=list(range(len(ids))) if rows is None else rows,
+        values=np.arange(len(ids) * COLUMNS, dtype=np.float32).tobytes(),
+        context=context.encode(),
+        items=[index for index, _ in good],
         event_ids=ids,
-        errors=errors,
         duplicates=duplicates,
     )

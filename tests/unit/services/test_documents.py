@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from ensemble.verdict import Verdict
 from models.bundle import Bundle
 from preprocessing.event import AuthEvent
-from services.documents import DOCS, OPENAPI, models_document
+from services.documents import DOCS, OPENAPI
 from services.local import local_gateway
 
 API: dict[str, Any] = json.loads(OPENAPI)
@@ -100,11 +100,3 @@ def test_the_page_names_every_route_and_loads_nothing_else() -> None:
     links.feed(page)
     assert links.targets == ["/openapi.json"]
     assert "<script" not in page
-
-
-def test_models(bundle: Bundle) -> None:
-    champion = json.loads(models_document(bundle))["variants"]["champion"]
-    assert champion["version"] == bundle.version
-    assert champion["detectors"] == list(bundle.detectors)
-    assert 0 < champion["threshold"] < 1
-    assert champion["weight"] == 1.0

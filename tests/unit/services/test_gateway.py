@@ -18,7 +18,6 @@ from services.documents import DOCS, OPENAPI
 from services.gateway import GatewayApp
 from services.metrics import GatewayMetrics
 from services.routes.events import Lookups
-from services.routes.models import Models
 from services.routes.scoring import MOST_BATCH_BYTES, MOST_EVENT_BYTES
 from services.telemetry import NO_TRACING
 from tests.unit.services.stages import Died, FakeGraph, until
@@ -32,13 +31,14 @@ def app_of(graph: FakeGraph, *, guard: Guard | None = None) -> GatewayApp:
     async def explain(values: bytes) -> dict[str, Any]:
         return {"columns": len(values) // 4}
 
+    pipeline = graph.pipeline()
     return GatewayApp(
-        graph.pipeline(),
+        pipeline,
+        graph.book(pipeline),
         Lookups(graph.kept, explain, 1000),
         guard=guard or Guard(()),
         tracing=NO_TRACING,
         metrics=GatewayMetrics(),
-        routes=Models(b'{"variants":{}}').routes(),
         unavailable=(Died,),
     )
 
@@ -168,7 +168,7 @@ def test_no_such_route(path: str) -> None:
         ("PUT", "/v1/score/batch", "POST"),
         ("POST", "/healthz", "GET, HEAD"),
         ("DELETE", "/v1/events/a", "GET, HEAD"),
-        ("OPTIONS", "/v1/models", "GET, HEAD"),
+        ("OPTIONS", "/v1/routing", "GET, HEAD, PUT"),
     ],
 )
 def test_no_such_method(method: str, path: str, allow: str) -> None:
@@ -179,7 +179,7 @@ def test_no_such_method(method: str, path: str, allow: str) -> None:
         refused(answer, 405, "method")
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/docs", "/openapi.json", "/v1/models", "/metrics"])
+@pytest.mark.parametrize("path", ["/healthz", "/docs", "/openapi.json", "/v1/routing", "/metrics"])
 def test_head_is_get_without_a_body(path: str) -> None:
     answer = ask("HEAD", path)
     assert (answer.status_code, answer.content) == (200, b"")
@@ -189,7 +189,14 @@ def test_head_is_get_without_a_body(path: str) -> None:
 def test_documents_and_models() -> None:
     assert ask("GET", "/docs").content == DOCS
     assert ask("GET", "/openapi.json").content == OPENAPI
-    assert ask("GET", "/v1/models").json() == {"variants": {}}
+    assert ask("GET", "/v1/routing").json() == {
+        "champion": {"version": "v1", "weight": 100.0},
+        "challenger": None,
+        "shadow": None,
+        "revision": 0,
+        "changed_at": "",
+        "changed_by": "",
+    }
     assert ask("GET", "/healthz").json() == {"status": "alive"}
 
 
@@ -285,7 +292,7 @@ def test_keys() -> None:
     assert answer.status_code == 200
     for path in ("/healthz", "/readyz", "/docs", "/openapi.json"):
         assert ask("GET", path, guard=guard).status_code == 200
-    for path in ("/metrics", "/v1/models", "/v1/events/a"):
+    for path in ("/metrics", "/v1/routing", "/v1/events/a"):
         assert ask("GET", path, guard=guard).status_code == 401
 
 

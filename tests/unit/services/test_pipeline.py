@@ -10,8 +10,10 @@ from typing import Any, TypeVar
 import msgspec
 import pytest
 
+from services import detecting, repeats
 from services import pipeline as pipelines
-from services.pipeline import Pipeline, Scored, StageUnavailable, marked
+from services.pipeline import Pipeline, Scored, StageUnavailable
+from services.repeats import marked
 from services.wire import ItemError
 from tests.unit.services.stages import Died, FakeGraph, until
 
@@ -20,7 +22,7 @@ T = TypeVar("T")
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipelines, "REST_S", 0.001)
+    monkeypatch.setattr(detecting, "REST_S", 0.001)
     monkeypatch.setattr(pipelines, "RETRY_PAUSE_S", 0.001)
 
 
@@ -110,7 +112,7 @@ def test_a_replica_that_dies_is_asked_once_more() -> None:
 
 
 def test_a_late_detector_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipelines, "DETECTOR_DEADLINE_S", 0.5)
+    monkeypatch.setattr(detecting, "DETECTOR_DEADLINE_S", 0.5)
     graph = FakeGraph()
 
     async def talk() -> None:

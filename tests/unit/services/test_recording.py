@@ -13,7 +13,9 @@ from tests.unit.services.stages import Died, Stage, until
 
 def batch(*ids: str, columns: int = 1) -> Recorded:
     values = b"".join(name.encode().ljust(4 * columns) for name in ids)
-    return Recorded(list(ids), [f"verdict {name}".encode() for name in ids], columns, values)
+    verdicts = [f"verdict {name}".encode() for name in ids]
+    stamps, addresses = bytes(8 * len(ids)), [""] * len(ids)
+    return Recorded(list(ids), verdicts, columns, values, stamps, addresses, {}, [])
 
 
 def sent(stage: Stage) -> list[str]:

@@ -1,0 +1,106 @@
+"""What each version made of its events, for metrics and ``GET /v1/models``."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ensemble.decision import MOST_DECADES
+from ensemble.scorer import ensemble_of
+from models.bundle import Bundle
+from services.metrics import GatewayMetrics
+from services.pipeline import Scored
+from services.routing import Routing
+from services.shadow import Shadow
+
+#: Batches whose duration is remembered for the percentiles of ``GET /v1/models``.
+RECENT = 1000
+
+
+@dataclass(slots=True)
+class _Counts:
+    events: int = 0
+    alerts: int = 0
+    decades: list[int] = field(default_factory=lambda: [0] * MOST_DECADES)
+    seconds: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
+
+
+class Variants:
+    """Counts of one gateway replica since it started, by variant and version."""
+
+    def __init__(self, metrics: GatewayMetrics) -> None:
+        self._metrics = metrics
+        self._counts: dict[tuple[str, str], _Counts] = {}
+
+    def count(self, scored: Scored, took_s: float) -> None:
+        """Add what became of one payload, which took so many seconds."""
+        metrics = self._metrics
+        for tally in scored.tallies:
+            variant, version = tally.live.variant, tally.live.version
+            judged, alerts = tally.judged, len(tally.judged.alerts)
+            metrics.variant_events.labels(variant, version, "alert").inc(alerts)
+            metrics.variant_events.labels(variant, version, "ordinary").inc(tally.events - alerts)
+            metrics.variant_seconds.labels(variant, version).observe(took_s)
+            for decade, count in enumerate(judged.decades):
+                if count:
+                    metrics.variant_scores.labels(variant, version, str(decade)).inc(count)
+            for name, count in judged.reasons.items():
+                severity, _, reason = name.partition(" ")
+                metrics.alerts.labels(severity, reason).inc(count)
+            own = self._counts.setdefault((variant, version), _Counts())
+            own.events += tally.events
+            own.alerts += alerts
+            own.decades = [a + b for a, b in zip(own.decades, judged.decades, strict=True)]
+            own.seconds.append(took_s)
+
+    def document(
+        self, routing: Routing, bundles: Mapping[str, Bundle], shadow: Shadow
+    ) -> dict[str, Any]:
+        """The answer of ``GET /v1/models``."""
+        variants = {
+            live.variant: {
+                **_told(bundles[live.version]),
+                "weight": live.weight,
+                "since_start": self._since_start(live.variant, live.version),
+            }
+            for live in routing.everyone
+        }
+        if routing.shadow is not None:
+            variants["shadow"]["since_start"] = {
+                "events": shadow.judged, "alerts": shadow.alerts, "shed": shadow.shed,
+            }  # fmt: skip
+        return {"revision": routing.revision, "variants": variants}
+
+    def _since_start(self, variant: str, version: str) -> dict[str, Any]:
+        own = self._counts.get((variant, version), _Counts())
+        seconds = np.array(own.seconds)
+        quantiles = np.quantile(seconds, (0.5, 0.95)) * 1000 if len(seconds) else (0.0, 0.0)
+        return {
+            "events": own.events,
+            "alerts": own.alerts,
+            "alert_rate": own.alerts / own.events if own.events else 0.0,
+            "p50_ms": round(float(quantiles[0]), 3),
+            "p95_ms": round(float(quantiles[1]), 3),
+            "score_decades": own.decades,
+        }
+
+
+def _told(bundle: Bundle) -> dict[str, Any]:
+    """What a version is."""
+    spec, manifest = ensemble_of(bundle), bundle.manifest
+    return {
+        "version": bundle.version,
+        "created": manifest.created,
+        "detectors": list(bundle.detectors),
+        "method": spec.method,
+        "threshold": spec.threshold,
+        "alert_budget": spec.budget,
+        "schema": manifest.schema.version,
+        "features": list(manifest.schema.names),
+        "metrics": manifest.details.metrics,
+        "fingerprint": manifest.details.fingerprint,
+    }
