@@ -75,17 +75,25 @@ _BATCH = {
 }
 
 
+_BAD = ("422", "a field that cannot be used, named")
+_KIND = ("415", "wrong content type")
+
+
 def _paths() -> dict[str, Any]:
+    return _scoring_paths() | _event_paths() | _model_paths() | _page_paths()
+
+
+def _scoring_paths() -> dict[str, Any]:
     verdict, many = _ref("Verdict"), {"type": "array", "items": _ref("Verdict")}
-    bad = ("422", "a field that cannot be used, named")
-    large, kind = ("413", "too large or too many"), ("415", "wrong content type")
+    large = ("413", "too large or too many")
     event = {"application/json": {"schema": _ref("AuthEvent")}}
     return {
         "/v1/score": {
             "post": {
                 "summary": "Score one event",
                 "requestBody": {"required": True, "content": event},
-                "responses": _ok("its verdict", verdict) | _answers(bad, large, kind, _KEY, *_BUSY),
+                "responses": _ok("its verdict", verdict)
+                | _answers(_BAD, large, _KIND, _KEY, *_BUSY),
             }
         },
         "/v1/score/batch": {
@@ -94,14 +102,19 @@ def _paths() -> dict[str, Any]:
                 "description": "A bad item gets its error in its place; the others are scored.",
                 "requestBody": {"required": True, "content": _BATCH},
                 "responses": _ok("verdicts, same framing", many)
-                | _answers(bad, large, kind, _KEY, *_BUSY),
+                | _answers(_BAD, large, _KIND, _KEY, *_BUSY),
             }
         },
+    }
+
+
+def _event_paths() -> dict[str, Any]:
+    return {
         "/v1/events/{id}": {
             "get": {
                 "summary": "What was decided of an event",
                 "parameters": _ID,
-                "responses": _ok("its first verdict", verdict)
+                "responses": _ok("its first verdict", _ref("Verdict"))
                 | _answers(("404", "not kept any more"), _KEY),
             }
         },
@@ -110,12 +123,18 @@ def _paths() -> dict[str, Any]:
                 "summary": "Why an event got its score",
                 "parameters": [*_ID, _METHOD],
                 "responses": _ok("contribution of every feature", {"type": "object"})
-                | _answers(("404", "not kept any more"), bad, _KEY),
+                | _answers(("404", "not kept any more"), _BAD, _KEY),
             }
         },
+    }
+
+
+def _model_paths() -> dict[str, Any]:
+    routing = {"application/json": {"schema": _ref("Routing")}}
+    return {
         "/v1/models": {
             "get": {
-                "summary": "Which model version answers",
+                "summary": "Which versions answer, and what each made of its events",
                 "responses": _ok("versions", {"type": "object"}) | _answers(_KEY),
             }
         },
@@ -128,14 +147,16 @@ def _paths() -> dict[str, Any]:
                 "summary": "Put another routing in force, live",
                 "description": "Takes effect once every replica has the versions it names. With "
                 "a revision, only if nobody changed it since.",
-                "requestBody": {
-                    "required": True,
-                    "content": {"application/json": {"schema": _ref("Routing")}},
-                },
+                "requestBody": {"required": True, "content": routing},
                 "responses": _ok("the routing now in force", _ref("Routing"))
-                | _answers(bad, kind, _KEY, ("409", "another revision is in force"), *_BUSY),
+                | _answers(_BAD, _KIND, _KEY, ("409", "another revision is in force"), *_BUSY),
             },
         },
+    }
+
+
+def _page_paths() -> dict[str, Any]:
+    return {
         "/healthz": {"get": {"summary": "Alive", "responses": _ok("alive", {"type": "object"})}},
         "/readyz": {
             "get": {

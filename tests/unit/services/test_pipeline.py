@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 import pytest
 
-from services import detecting, repeats
+from services import detecting
 from services import pipeline as pipelines
 from services.pipeline import Pipeline, Scored, StageUnavailable
 from services.repeats import marked
