@@ -1,0 +1,149 @@
+"""services/storage/sqlite.py: transactions, readers beside a writer, migrations, clear errors."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from services.storage.errors import NewerSchema, StoreError
+from services.storage.sqlite import Database
+
+TABLE = "CREATE TABLE words (word TEXT PRIMARY KEY) WITHOUT ROWID"
+
+
+@contextmanager
+def opened(path: Path | None, *migrations: str) -> Iterator[Database]:
+    with closing(Database(path, migrations or (TABLE,))) as database:
+        yield database
+
+
+def adding(connection: sqlite3.Connection, word: str) -> None:
+    connection.execute("INSERT INTO words VALUES (?)", (word,))
+
+
+def words(connection: sqlite3.Connection) -> list[str]:
+    return [word for (word,) in connection.execute("SELECT word FROM words ORDER BY word")]
+
+
+@pytest.fixture(params=["file", "memory"])
+def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path | None:
+    return tmp_path / "words.db" if request.param == "file" else None
+
+
+def test_what_is_written_is_read(path: Path | None) -> None:
+    async def talk(database: Database) -> list[str]:
+        await database.write(lambda connection: adding(connection, "one"))
+        return await database.read(words)
+
+    with opened(path) as database:
+        assert asyncio.run(talk(database)) == ["one"]
+
+
+def test_a_transaction_that_fails_leaves_nothing(path: Path | None) -> None:
+    def failing(connection: sqlite3.Connection) -> None:
+        adding(connection, "one")
+        raise ValueError("on purpose")
+
+    async def talk(database: Database) -> list[str]:
+        with pytest.raises(ValueError, match="on purpose"):
+            await database.write(failing)
+        await database.write(lambda connection: adding(connection, "two"))
+        return await database.read(words)
+
+    with opened(path) as database:
+        assert asyncio.run(talk(database)) == ["two"]
+
+
+def test_reading_goes_on_while_a_write_is_under_way(tmp_path: Path) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(connection: sqlite3.Connection) -> None:
+        adding(connection, "late")
+        begun.set()
+        assert go_on.wait(10)
+
+    async def talk(database: Database) -> tuple[list[str], list[str]]:
+        writing = asyncio.ensure_future(database.write(slow))
+        await asyncio.to_thread(begun.wait)
+        before = await database.read(words)
+        go_on.set()
+        await writing
+        return before, await database.read(words)
+
+    with opened(tmp_path / "words.db") as database:
+        assert asyncio.run(talk(database)) == ([], ["late"])
+
+
+def test_migrations_run_once_and_forward(tmp_path: Path) -> None:
+    path = tmp_path / "words.db"
+    with opened(path, TABLE) as database:
+        asyncio.run(database.write(lambda connection: adding(connection, "kept")))
+    with opened(path, TABLE, "ALTER TABLE words ADD COLUMN kind TEXT NOT NULL DEFAULT 'noun'"):
+        pass
+    with closing(sqlite3.connect(path)) as plain:
+        assert plain.execute("SELECT * FROM words").fetchall() == [("kept", "noun")]
+        assert plain.execute("PRAGMA user_version").fetchone() == (2,)
+
+
+def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "words.db"
+    with opened(path, TABLE):
+        pass
+    with pytest.raises(
+        StoreError, match=r"words\.db: refuses what it is asked \(no such table: others"
+    ):
+        Database(path, (TABLE, "ALTER TABLE words ADD COLUMN a; ALTER TABLE others ADD COLUMN b"))
+    with closing(sqlite3.connect(path)) as plain:
+        assert plain.execute("SELECT * FROM pragma_table_info('words')").fetchall() == [
+            (0, "word", "TEXT", 1, None, 1)
+        ]
+
+
+def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "words.db"
+    with opened(path, TABLE, "SELECT 1"):
+        pass
+    with pytest.raises(NewerSchema, match=r"words\.db: has schema 2, this ztad knows 1") as refused:
+        Database(path, (TABLE,))
+    assert refused.value.lasting
+
+
+def test_a_damaged_file_is_told_with_its_mending(tmp_path: Path) -> None:
+    path = tmp_path / "words.db"
+    path.write_bytes(b"certainly no database" * 1000)
+    with pytest.raises(StoreError, match=r"words\.db: is damaged .* move the file") as refused:
+        Database(path, (TABLE,))
+    assert refused.value.lasting
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StoreError, match=r"file: cannot be made .* name another folder"):
+        Database(tmp_path / "file" / "words.db", (TABLE,))
+
+
+def test_a_full_disk_is_told_and_over_once_there_is_space(tmp_path: Path) -> None:
+    def bounded(connection: sqlite3.Connection) -> None:
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        connection.execute(f"PRAGMA max_page_count={pages}")
+
+    def many(connection: sqlite3.Connection) -> None:
+        for number in range(1000):
+            adding(connection, f"{number} {'long ' * 20}")
+
+    async def talk(database: Database) -> list[str]:
+        await database.write(bounded)
+        with pytest.raises(StoreError, match="no space left") as full:
+            await database.write(many)
+        assert not full.value.lasting
+        await database.write(lambda connection: adding(connection, "short"))
+        return await database.read(words)
+
+    with opened(tmp_path / "words.db") as database:
+        assert asyncio.run(talk(database)) == ["short"]
