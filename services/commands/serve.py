@@ -80,6 +80,7 @@ def application_arguments(
     state = args.state_dir or settings.home / "state" / str(args.port)
     return {
         "bundle": str(bundle.path.resolve()),
+        "models_dir": str((settings.home / "models").resolve()),
         "state_dir": str(state.resolve()),
         "api_key_hashes": [key_hash(key.strip()) for key in keys],
         "requests_per_s": args.requests_per_s,
