@@ -16,7 +16,8 @@ from models.base import ModelError
 KIND = "ztad model bundle"
 FORMAT = 1
 MANIFEST = "manifest.json"
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+#: Of a file in a bundle; a version has such a name too, because a folder is called after it.
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _LIBRARIES = (
     "ztad",
     "numpy",
@@ -194,7 +195,7 @@ def parse(content: bytes, path: str) -> Manifest:
 
 def check_name(path: str, name: str) -> None:
     """Raise `UnsafeName` unless `name` is a plain file name, and not the manifest's."""
-    if not _PLAIN_NAME.fullmatch(name) or name == MANIFEST:
+    if not PLAIN_NAME.fullmatch(name) or name == MANIFEST:
         raise UnsafeName(path, name)
 
 

@@ -23,6 +23,7 @@ VIOLATIONS = [
     ("preprocessing/planted.py", "import ray", "only services and tuning know ray"),
     ("ensemble/planted.py", "import opentelemetry.trace", "only services and tuning know ray"),
     ("tuning/planted.py", "import sqlite3", "only services knows HTTP servers, SQL and Kafka"),
+    ("tuning/planted.py", "import mlflow", "only the registry knows MLflow"),
     ("preprocessing/planted.py", "import pandas", "preprocessing stays light"),
     ("models/planted.py", "import pickle", "no pickle"),
     ("alerting/planted.py", "import models", "alerting reads verdicts, not models"),
@@ -132,8 +133,8 @@ def imports_of(tree: ast.Module) -> set[str]:
 def test_scoring_path_needs_nothing_heavy() -> None:
     """Blocked, not counted: Ray Serve itself loads pandas where it happens to be installed."""
     blocked = [
-        "keras", "onnx", "optuna", "pandas", "scipy", "shap", "sklearn", "tensorflow", "tf2onnx",
-        "tuning",
+        "keras", "mlflow", "onnx", "optuna", "pandas", "scipy", "shap", "sklearn", "sqlalchemy",
+        "tensorflow", "tf2onnx", "tuning",
     ]  # fmt: skip
     program = (
         "import importlib, sys\n"
@@ -144,6 +145,16 @@ def test_scoring_path_needs_nothing_heavy() -> None:
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stderr
+
+
+def test_serving_never_asks_the_registry() -> None:
+    """Not inside a function either: MLflow would be loaded when that is called."""
+    for name in scoring_modules():
+        file = ROOT / Path(*name.split(".")).with_suffix(".py")
+        path = file if file.exists() else ROOT / Path(*name.split("."), "__init__.py")
+        imported = imports_of(ast.parse(path.read_text()))
+        asks = {one for one in imported if one.startswith(("models.registry", "models.tracking"))}
+        assert asks == set(), path
 
 
 def scoring_modules() -> list[str]:

@@ -120,7 +120,9 @@ def test_metrics(client: httpx.Client) -> None:
 
 
 #: Libraries for training; none of them belongs into a process that scores.
-HEAVY = re.compile(r"/site-packages/(tensorflow|sklearn|pandas|keras|scipy|pyarrow|onnx)/")
+HEAVY = re.compile(
+    r"/site-packages/(tensorflow|sklearn|pandas|keras|scipy|pyarrow|onnx|sqlalchemy)/"
+)
 
 
 def test_no_scoring_process_loads_training_libraries(graph: Served, bundle: Bundle) -> None:
