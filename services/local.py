@@ -43,10 +43,14 @@ def local_gateway(
     guard: Guard | None = None,
     most_verdicts: int = 100_000,
     models_dir: Path | None = None,
+    recorder: Recorder | None = None,
 ) -> GatewayApp:
-    """The ASGI application over stages of its own; history and verdicts end with it."""
+    """The ASGI application over stages of its own; history and verdicts end with it.
+
+    Gateways that share a ``recorder`` share verdicts and routing.
+    """
     path = str(bundle.path)
-    recorder, explainer = Recorder(most_verdicts), Explainer(path)
+    recorder, explainer = recorder or Recorder(most_verdicts), Explainer(path)
     preprocessor, combiner = Preprocessor(path, None), Combiner(path)
     detectors = {name: DetectorReplica(path, name) for name in bundle.detectors}
     stages = Stages(
@@ -78,7 +82,7 @@ def local_gateway(
         pipeline,
         book,
         Lookups(recorder.get, explain, most_verdicts),
-        guard=guard or Guard(()),
+        guard=guard or Guard(),
         tracing=NO_TRACING,
         metrics=GatewayMetrics(),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import secrets
@@ -9,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -134,3 +135,12 @@ def until(happened: Callable[[], bool], *, within_s: float = 30.0) -> None:
     while not happened():
         assert time.monotonic() < deadline, f"not within {within_s:.0f} s"
         time.sleep(0.05)
+
+
+async def until_awaited(happened: Callable[[], Awaitable[bool]]) -> None:
+    """Ask again and again until something has happened."""
+    async with asyncio.timeout(30):
+        while True:
+            if await happened():
+                return
+            await asyncio.sleep(0.01)

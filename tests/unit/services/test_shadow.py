@@ -1,0 +1,112 @@
+"""A version that only watches: nobody waits for it, and it is shed first."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+
+from services.pipeline import Pipeline, Scored
+from services.routing import Live, Routing
+from services.shadow import MOST_WAITING
+from services.wire import ItemError
+from tests.unit.services.stages import Died, FakeGraph, until
+
+WATCHED = Routing((Live("champion", "v1", "p1"),), Live("shadow", "v2", "p2", 0.0))
+
+
+def watched() -> FakeGraph:
+    graph = FakeGraph()
+    graph.routing = WATCHED
+    return graph
+
+
+def with_shadow(graph: FakeGraph, talk: Callable[[Pipeline], Awaitable[None]]) -> None:
+    """Hold a conversation while the shadow is at work."""
+
+    async def run() -> None:
+        pipeline = graph.pipeline()
+        tasks = [
+            asyncio.create_task(pipeline.shadow.run()),
+            asyncio.create_task(pipeline.run_recorder()),
+        ]
+        try:
+            async with asyncio.timeout(30):
+                await talk(pipeline)
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    asyncio.run(run())
+
+
+async def score(pipeline: Pipeline, *ids: str) -> Scored:
+    parts = [json.dumps({"event_id": name}).encode() for name in ids]
+    return await pipeline.score(parts, "events", lambda items: ["t"] * items)
+
+
+def versions(answer: bytes | ItemError) -> str:
+    assert isinstance(answer, bytes)
+    return str(json.loads(answer)["model_version"])
+
+
+def test_it_judges_the_same_events_and_its_verdicts_are_kept_apart() -> None:
+    graph = watched()
+
+    async def talk(pipeline: Pipeline) -> None:
+        scored = await score(pipeline, "a", "b")
+        assert [versions(answer) for answer in scored.answers] == ["v1", "v1"]
+        await until(lambda: len(graph.watched) == 2 and len(graph.recorded) == 2)
+        assert json.loads(graph.watched["a"])["variant"] == "shadow"
+        assert json.loads(graph.recorded["a"])["variant"] == "champion"
+        assert (pipeline.shadow.judged, pipeline.shadow.shed) == (2, 0)
+
+    with_shadow(graph, talk)
+
+
+def test_what_it_judges_is_not_learned() -> None:
+    graph = watched()
+
+    async def talk(pipeline: Pipeline) -> None:
+        await score(pipeline, "a")
+        await until(lambda: bool(graph.watched))
+        await pipeline.flush()
+        assert graph.learn.calls == [(["a"],)]
+
+    with_shadow(graph, talk)
+
+
+def test_one_that_hangs_delays_nobody_and_sheds() -> None:
+    graph = watched()
+    never = asyncio.Event()
+    graph.shadow_detectors["first"].plan = [never]
+
+    async def talk(pipeline: Pipeline) -> None:
+        batches = MOST_WAITING + 3
+        for number in range(batches):
+            scored = await score(pipeline, f"a{number}", f"b{number}")
+            assert len(scored.answers) == 2
+        assert pipeline.shadow.judged == 0
+        assert pipeline.shadow.shed == 2 * (batches - MOST_WAITING)
+        # The Preprocessor was not even asked to prepare what would be shed.
+        asked = [payload.routing.shadow is not None for (payload,) in graph.prepare.calls]
+        assert asked == [True] * MOST_WAITING + [False] * 3
+        never.set()
+        await until(lambda: pipeline.shadow.judged == 2 * MOST_WAITING)
+
+    with_shadow(graph, talk)
+
+
+def test_one_that_fails_is_counted_and_goes_on() -> None:
+    graph = watched()
+    graph.shadow_judge.plan = [Died()]
+
+    async def talk(pipeline: Pipeline) -> None:
+        await score(pipeline, "a", "b")
+        await until(lambda: pipeline.shadow.shed == 2)
+        await score(pipeline, "c")
+        await until(lambda: bool(graph.watched))
+        assert set(graph.watched) == {"c"}
+        assert (pipeline.shadow.judged, pipeline.shadow.shed) == (1, 2)
+
+    with_shadow(graph, talk)
