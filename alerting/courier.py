@@ -93,8 +93,12 @@ class Courier:
         log, clock = self._around.log, self._around.clock
         delivery = replace(delivery, state="sending", attempts=delivery.attempts + 1)
         await log.put(delivery)
-        with self._around.observe("ztad.alert.notify", delivery.traceparent):
-            why = await self._sent(delivery)
+        why: Retryable | Rejected | None = None
+        try:
+            with self._around.observe("ztad.alert.notify", delivery.traceparent):
+                await self._send(delivery)
+        except (Retryable, Rejected) as refused:
+            why = refused
         now_s = clock.now()
         if why is None:
             self._rests_until_s = 0.0
@@ -119,24 +123,23 @@ class Courier:
             self._rests_until_s = now_s + max(self._around.retry.first, asked_s)
         await self._around.log.put(after)
 
-    async def _sent(self, delivery: Delivery) -> Retryable | Rejected | None:
-        """None once the channel has taken the message, else why not."""
+    async def _send(self, delivery: Delivery) -> None:
+        """Returns once the channel has taken the message; raises nothing but why it has not."""
         message = await self._message(delivery)
         if message is None:
-            return Rejected("its alerts are not kept any more")
+            raise Rejected("its alerts are not kept any more")
         try:
             async with asyncio.timeout(2 * ATTEMPT_S):
                 await self._notifier.notify(message)
-        except (Retryable, Rejected) as why:
-            return why
+        except (Retryable, Rejected):
+            raise
         except SecretMissing as missing:
-            return Retryable(str(missing))
+            raise Retryable(str(missing)) from None
         except TimeoutError:
-            return Retryable("no answer in time")
+            raise Retryable("no answer in time") from None
         except Exception as error:  # noqa: BLE001 - whatever a channel does, the others go on
             # Its text is not ours and may hold anything; its type says where to look.
-            return Retryable(f"unexpected {type(error).__name__}")
-        return None
+            raise Retryable(f"unexpected {type(error).__name__}") from None
 
     async def _message(self, delivery: Delivery) -> Message | None:
         log, link = self._around.log, self._around.link

@@ -256,5 +256,5 @@ class MemoryLog:
         if self._latest.get(alert.subject) == alert.alert_id:
             del self._latest[alert.subject]
         for each in list(self._deliveries.values()):
-            if each.alert_ids == (alert.alert_id,):
+            if self._alerts.keys().isdisjoint(each.alert_ids):
                 del self._deliveries[each.delivery_id]

@@ -24,7 +24,7 @@ from alerting.alert import Alert, Occurrence
 from alerting.clock import Clock
 from alerting.conditions import Matcher
 from alerting.courier import Courier, Surroundings
-from alerting.log import FullLog, Silence
+from alerting.log import FullLog
 from alerting.notifiers.base import Notifier
 from alerting.observing import Observe, unobserved
 from alerting.rules import Rules
@@ -43,6 +43,20 @@ from preprocessing.event import AuthEvent
 
 #: Alerts considered for telling between two looks at the clock.
 MOST_AT_ONCE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of events beside their verdicts, by event id, where it is known."""
+
+    events: Mapping[str, AuthEvent] = field(default_factory=dict)
+    times: Mapping[str, float] = field(default_factory=dict)
+    """When an event of which only the verdict is known happened, seconds since the epoch."""
+    traces: Mapping[str, str] = field(default_factory=dict)
+    """W3C ``traceparent`` of the request that brought the event."""
+
+
+NOTHING_KNOWN = Known()
 
 
 class UnknownAlert(LookupError):
@@ -89,18 +103,15 @@ class Pipeline:
     async def offer(
         self,
         verdicts: Sequence[Verdict],
-        *,
-        events: Mapping[str, AuthEvent] | None = None,
-        traces: Mapping[str, str] | None = None,
+        known: Known = NOTHING_KNOWN,
     ) -> int:
         """Make alerts of the suspicious among these verdicts; how many alerts were touched.
 
-        ``events`` and ``traces`` (W3C traceparent) by event id, where they are known. Returns once
-        the alerts are in the log; whether any channel works makes no difference. An event that was
-        offered before changes nothing.
+        Returns once the alerts are in the log; whether any channel works makes no difference. An
+        event that was offered before changes nothing.
         """
         now_s = self._around.clock.now()
-        occurrences = self._occurrences(verdicts, events or {}, traces or {}, now_s)
+        occurrences = self._occurrences(verdicts, known, now_s)
         if not occurrences:
             return 0
         with self._around.observe("ztad.alert.group", _trace(occurrences)):
@@ -140,30 +151,17 @@ class Pipeline:
             await self._around.log.save(acknowledged)
         return acknowledged
 
-    async def silence(self, silence: Silence) -> None:
-        """Add a silence; it holds from the next consideration on."""
-        await self._around.log.silence(silence)
-
     def _occurrences(
         self,
         verdicts: Sequence[Verdict],
-        events: Mapping[str, AuthEvent],
-        traces: Mapping[str, str],
+        known: Known,
         now_s: float,
     ) -> list[Occurrence]:
         admitted = []
         for verdict in verdicts:
             if not verdict.is_anomaly:
                 continue
-            event = events.get(verdict.event_id)
-            occurrence = Occurrence(
-                verdict=verdict,
-                at_s=event.timestamp.timestamp() if event is not None else now_s,
-                severity=verdict.severity,
-                event=event,
-                traceparent=traces.get(verdict.event_id, ""),
-            )
-            kept = self._admit(occurrence)
+            kept = self._admit(_occurrence(verdict, known, now_s))
             if kept is not None:
                 admitted.append(kept)
         return admitted
@@ -217,6 +215,18 @@ def build(
         around,
         counts,
         lock or asyncio.Lock(),
+    )
+
+
+def _occurrence(verdict: Verdict, known: Known, now_s: float) -> Occurrence:
+    event = known.events.get(verdict.event_id)
+    told_s = known.times.get(verdict.event_id, now_s)
+    return Occurrence(
+        verdict=verdict,
+        at_s=event.timestamp.timestamp() if event is not None else told_s,
+        severity=verdict.severity,
+        event=event,
+        traceparent=known.traces.get(verdict.event_id, ""),
     )
 
 

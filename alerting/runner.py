@@ -14,11 +14,10 @@ from alerting.courier import ChannelCounts, Courier
 from alerting.log import AlertQuery, Delivery, DeliveryState, FullLog, Silence
 from alerting.notifiers.base import Notifier
 from alerting.observing import Observe, unobserved
-from alerting.pipeline import Counts, Pipeline, UnknownAlert, build
+from alerting.pipeline import NOTHING_KNOWN, Counts, Known, Pipeline, UnknownAlert, build
 from alerting.rules import Rules
 from alerting.rules_file import RulesFile
 from ensemble.verdict import Verdict
-from preprocessing.event import AuthEvent
 
 LOG = logging.getLogger("ztad.alerting")
 
@@ -89,15 +88,9 @@ class Runner:
         self._tasks: list[asyncio.Task[None]] = []
         self._pipeline = self._build()
 
-    async def offer(
-        self,
-        verdicts: Sequence[Verdict],
-        *,
-        events: Mapping[str, AuthEvent] | None = None,
-        traces: Mapping[str, str] | None = None,
-    ) -> int:
+    async def offer(self, verdicts: Sequence[Verdict], known: Known = NOTHING_KNOWN) -> int:
         """Make alerts of the suspicious among these verdicts, see :meth:`Pipeline.offer`."""
-        touched = await self._pipeline.offer(verdicts, events=events, traces=traces)
+        touched = await self._pipeline.offer(verdicts, known)
         if touched:
             self._news.set()
         return touched
@@ -138,9 +131,13 @@ class Runner:
         """Somebody works on an alert; raises :class:`UnknownAlert`."""
         return await self._pipeline.acknowledge(alert_id, by=by, note=note)
 
+    async def silences(self) -> list[Silence]:
+        """Silences that are not over."""
+        return await self._log.silences(self._clock.now())
+
     async def silence(self, silence: Silence) -> None:
-        """Hold alerts that match, for a while."""
-        await self._pipeline.silence(silence)
+        """Hold alerts that match, for a while; in place of one of the same id."""
+        await self._log.silence(silence)
 
     async def state(self) -> State:
         """Counts for metrics."""

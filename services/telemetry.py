@@ -28,6 +28,7 @@ from opentelemetry.sdk.trace.sampling import (
     TraceIdRatioBased,
 )
 from opentelemetry.trace import Link, SpanKind
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import Attributes
 
 SpanName = Literal[
@@ -36,6 +37,9 @@ SpanName = Literal[
     "ztad.detect",  # all detectors, side by side
     "ztad.combine",  # the call of the Combiner
     "ztad.event",  # one event's share of a micro-batch, in the event's own trace
+    "ztad.alert.group",  # suspicious events become alerts, or join one
+    "ztad.alert.dispatch",  # one alert from its news to the messages it gives rise to
+    "ztad.alert.notify",  # one attempt to send one message
 ]
 
 #: Where Serve looks for our provider.
@@ -46,6 +50,7 @@ DEFAULT_RATIO = 0.01
 _ENTRY = ("replica_handle_request Gateway", "proxy_http_request")
 #: Most links on one micro-batch; a span is not a database.
 MOST_LINKS = 64
+_PROPAGATOR = TraceContextTextMapPropagator()
 _TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 
 
@@ -123,6 +128,19 @@ class Tracing:
             return
         prefixed = {f"ztad.{key}": value for key, value in attributes.items()}
         with self._tracer.start_as_current_span(name, attributes=prefixed):
+            yield
+
+    @contextmanager
+    def following(self, name: SpanName, traceparent: str) -> Iterator[None]:
+        """A child of a span of another time and process; nothing if that was not recorded."""
+        if not self.enabled or not traceparent:
+            yield
+            return
+        context = _PROPAGATOR.extract({"traceparent": traceparent}, Context())
+        if not trace.get_current_span(context).get_span_context().trace_flags.sampled:
+            yield
+            return
+        with self._tracer.start_as_current_span(name, context=context):
             yield
 
     @contextmanager
