@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import settings
 
 if TYPE_CHECKING:
     from models.bundle import Bundle
+    from models.registry import Registry
     from preprocessing.event import AuthEvent
 
 # Ray and TensorFlow read these when they are imported: no phoning home, no banner.
@@ -61,3 +64,24 @@ def bundle(training_events: list[AuthEvent], tmp_path_factory: pytest.TempPathFa
     origin = Origin(events=training_events, settings=wanted, fingerprint="0" * 64, training_s=0.0)
     path = tmp_path_factory.mktemp("bundle") / "bundle"
     return write(trained, path, version="2026-11-22.1", origin=origin)
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A registry's database that has its tables, which take MLflow seconds, and nothing in them."""
+    from models.registry import Registry
+
+    home = tmp_path_factory.mktemp("registry")
+    Registry(home).tracking.client.search_registered_models()
+    return home / "registry" / "mlflow.db"
+
+
+@pytest.fixture
+def registry(empty_database: Path, tmp_path: Path) -> Registry:
+    """An empty registry in ``tmp_path / "home"``."""
+    from models.registry import Registry
+
+    home = tmp_path / "home"
+    (home / "registry").mkdir(parents=True)
+    shutil.copy(empty_database, home / "registry")
+    return Registry(home)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -33,18 +33,19 @@ class Origin:
     training_s: float
 
 
-def next_version(path: Path, today: str) -> str:
-    """``today.N``, N one more than that of a bundle of the same day at ``path``.
+def next_version(path: Path, today: str, known: Iterable[str] = ()) -> str:
+    """``today.N``, N one more than that of any version of the day: ``known`` ones, such as those
+    of a registry, and the bundle at ``path``.
 
     Raises NotReplaceable when there is something else at ``path``: better before training than
     after it.
 
-    >>> next_version(Path("no/such/bundle"), "2026-11-22")
-    '2026-11-22.1'
+    >>> next_version(Path("no/such/bundle"), "2026-11-22", ["2026-11-21.7", "2026-11-22.1"])
+    '2026-11-22.2'
     """
-    known = _VERSION.fullmatch(_version_at(path) or "")
-    count = int(known[2]) if known and known[1] == today else 0
-    return f"{today}.{count + 1}"
+    found = (_VERSION.fullmatch(version) for version in (*known, _version_at(path) or ""))
+    counts = [int(version[2]) for version in found if version and version[1] == today]
+    return f"{today}.{max(counts, default=0) + 1}"
 
 
 def write(trained: Trained, path: Path, *, version: str, origin: Origin) -> Bundle:

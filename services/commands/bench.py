@@ -188,7 +188,8 @@ def _trained(home: Path) -> Path:
     except (BundleError, HistoryError):
         _say("training a model; it is kept for the next time")
         shutil.rmtree(bundle, ignore_errors=True)
-        _ztad("train", "--events", str(home / "data" / "events.csv"), "--out", str(bundle))
+        events = str(home / "data" / "events.csv")
+        _ztad("train", "--events", events, "--out", str(bundle), "--no-register")
     return bundle
 
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from services.commands.inputs import Counts, add_input_options, all_events
 from services.progress import stages
+from services.settings import load
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from models.bundle import Bundle
     from preprocessing.event import AuthEvent
+    from services.commands.registering import Kept
     from tuning.data import Labels
     from tuning.train import TrainingSettings
 
@@ -25,6 +28,8 @@ SUMMARY = "fit every detector to events and write a model bundle"
 #: a test compares them.
 METHODS = ("mean", "max", "weighted", "vote")
 BUDGET = 25.0
+#: As models.aliases.ALIASES, for the same reason.
+ALIASES = ("champion", "challenger", "shadow")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -39,11 +44,20 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--method", choices=METHODS, default="mean", help="default mean")
     parser.add_argument("--seed", type=int, default=0, help="same seed, same model (default 0)")
     parser.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="where to write")
+    registry = parser.add_mutually_exclusive_group()
+    registry.add_argument(
+        "--alias", choices=ALIASES,
+        help="what the registered version becomes; default: champion if there is none",
+    )  # fmt: skip
+    registry.add_argument(
+        "--no-register", action="store_true", help="write the bundle and tell no registry"
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Exit code 0 when the bundle is written."""
+    from services.commands.registering import Kept, registry_of, write_registered
     from tuning.bundling import next_version
     from tuning.data import read_labels
     from tuning.train import TrainingSettings
@@ -53,18 +67,20 @@ def run(args: argparse.Namespace) -> int:
     labels = read_labels(args.labels, events=args.events) if args.labels else None
     events = all_events(args, Counts())
     settings = TrainingSettings(budget=args.alert_budget, method=args.method, seed=args.seed)
-    bundle = _train(events, labels, settings, args.out, version)
-    _summarise(bundle, args)
+    with _trained(events, labels, settings, args.out) as write:
+        if args.no_register:
+            kept = Kept(write(version), registered=False)
+        else:
+            kept = write_registered(write, args.out, registry_of(load()), args.alias)
+    _summarise(kept, args)
     return 0
 
 
-def _train(
-    events: Sequence[AuthEvent],
-    labels: Labels | None,
-    settings: TrainingSettings,
-    out: Path,
-    version: str,
-) -> Bundle:
+@contextmanager
+def _trained(
+    events: Sequence[AuthEvent], labels: Labels | None, settings: TrainingSettings, out: Path
+) -> Iterator[Callable[[str], Bundle]]:
+    """Train, and give what writes the bundle of a version."""
     from tuning.bundling import Origin, write
     from tuning.data import fingerprint
     from tuning.train import train
@@ -80,10 +96,11 @@ def _train(
             fingerprint=fingerprint(events, labels),
             training_s=time.monotonic() - started,
         )
-        return write(trained, out, version=version, origin=origin)
+        yield lambda version: write(trained, out, version=version, origin=origin)
 
 
-def _summarise(bundle: Bundle, args: argparse.Namespace) -> None:
+def _summarise(kept: Kept, args: argparse.Namespace) -> None:
+    bundle = kept.bundle
     metrics = bundle.manifest.details.metrics
     aside = metrics["set_aside"]
     print(f"{args.out}: model {bundle.version} of {', '.join(bundle.detectors)}")
@@ -95,8 +112,18 @@ def _summarise(bundle: Bundle, args: argparse.Namespace) -> None:
         f"  alerts above score {metrics['threshold']:.6f}: "
         f"at most {args.alert_budget:g} a day per 1,000 active users"
     )
+    if kept.registered:
+        print(f"  registered as {bundle.version}{f', the {kept.alias}' if kept.alias else ''}")
     print(f"next: ztad score --bundle {args.out} --events EVENTS --out verdicts.ndjson")
-    print(f"  or: ztad serve --bundle {args.out}")
+    print(f"  or: {_how_to_serve(kept, args.out)}")
+
+
+def _how_to_serve(kept: Kept, out: Path) -> str:
+    if kept.alias == "champion":
+        return "ztad serve"
+    if kept.registered:
+        return f"ztad models promote {kept.bundle.version}"
+    return f"ztad serve --bundle {out}"
 
 
 def _make_writable(parent: Path) -> None:

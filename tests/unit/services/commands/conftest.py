@@ -20,5 +20,6 @@ def small_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bundle(small_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle trained on ``small_set``."""
     out = tmp_path_factory.mktemp("bundles") / "small"
-    assert main(["train", "--events", str(small_set / "events.csv"), "--out", str(out)]) == 0
+    words = ["--events", str(small_set / "events.csv"), "--out", str(out), "--no-register"]
+    assert main(["train", *words]) == 0
     return out

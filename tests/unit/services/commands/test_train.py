@@ -7,6 +7,7 @@ import pytest
 from ensemble.budget import DEFAULT_BUDGET
 from ensemble.combine import METHODS
 from ensemble.scorer import load_bundle
+from models.aliases import ALIASES
 from services.cli import main
 from services.commands import train
 
@@ -16,7 +17,8 @@ HEADER = "timestamp,user_id,outcome\n"
 def _train(folder: Path, rows: list[str], *words: str) -> int:
     (folder / "events.csv").write_text(HEADER + "".join(f"{row}\n" for row in rows))
     out = str(folder / "bundle")
-    return main(["train", "--events", str(folder / "events.csv"), "--out", out, *words])
+    events = str(folder / "events.csv")
+    return main(["train", "--events", events, "--out", out, "--no-register", *words])
 
 
 def _row(number: int, *, user: str = "", outcome: str = "success", minute: int = -1) -> str:
@@ -34,6 +36,7 @@ def _scores(folder: Path) -> int:
 def test_options_repeat_what_the_ensemble_knows() -> None:
     assert train.METHODS == METHODS
     assert train.BUDGET == DEFAULT_BUDGET
+    assert train.ALIASES == ALIASES
 
 
 def test_says_what_was_trained_and_what_comes_next(
@@ -42,7 +45,8 @@ def test_says_what_was_trained_and_what_comes_next(
     events = str(small_set / "events.csv")
     labels = str(small_set / "labels.csv")
     out = str(tmp_path / "b")
-    assert main(["train", "--events", events, "--labels", labels, "--out", out]) == 0
+    words = ["--events", events, "--labels", labels, "--out", out, "--no-register"]
+    assert main(["train", *words]) == 0
     told = capsys.readouterr()
     assert f"{out}: model " in told.out
     assert "trained on 600 events of " in told.out

@@ -1,0 +1,92 @@
+"""From a written bundle to a registered version. A registry that fails costs no training."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from models.aliases import Alias
+    from models.bundle import Bundle
+    from models.registry import Registry
+    from services.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A written bundle, and what it is in the registry: not there, there, or there as an alias."""
+
+    bundle: Bundle
+    registered: bool
+    alias: Alias | None = None
+
+
+def registry_of(settings: Settings) -> Registry:
+    from models.registry import Registry
+
+    return Registry(settings.home, settings.registry)
+
+
+def who() -> str:
+    """Who changes something, for the history of it."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        name = "unknown"
+    return f"{name}@{socket.gethostname()}"
+
+
+def write_registered(
+    write: Callable[[str], Bundle], out: Path, registry: Registry, alias: Alias | None
+) -> Kept:
+    """Call ``write`` with a version that is free in the registry and register what it wrote.
+
+    ``alias`` is what the version becomes; without one it becomes champion where there is none.
+    Where the registry fails, the bundle is written all the same and stderr says why and what to do.
+    """
+    from models.tracking import RegistryError
+
+    bundle: Bundle | None = None
+    try:
+        bundle = write(_free_version(out, registry))
+        run = registry.tracking.log_training(bundle)
+        while not _registers(registry, bundle, run):
+            bundle = write(_free_version(out, registry))
+        return Kept(bundle, True, name_version(registry, bundle.version, alias))
+    except RegistryError as problem:
+        bundle = bundle or write(_free_version(out, None))
+        warning = f"{problem}; {out} is written but not registered; once that is mended:"
+        print(f"ztad train: warning: {warning} ztad models register {out}", file=sys.stderr)
+        return Kept(bundle, False)
+
+
+def name_version(registry: Registry, version: str, alias: Alias | None) -> Alias | None:
+    """Give a new version its alias, or that of the champion where there is none; what it is."""
+    wanted = alias or (None if "champion" in registry.aliases() else "champion")
+    if wanted is not None:
+        registry.set_alias(wanted, version, by=who())
+    return wanted
+
+
+def _registers(registry: Registry, bundle: Bundle, run: str) -> bool:
+    """False when another training has taken the version since it was looked up."""
+    from models.registry import VersionTaken
+
+    try:
+        registry.register(bundle, run)
+    except VersionTaken:
+        return False
+    return True
+
+
+def _free_version(out: Path, registry: Registry | None) -> str:
+    from tuning.bundling import next_version
+
+    known = [] if registry is None else [one.version for one in registry.versions()]
+    return next_version(out, datetime.now(UTC).date().isoformat(), known)
