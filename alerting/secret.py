@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import quote
 
 from pydantic import AfterValidator, StringConstraints
 
@@ -77,8 +78,8 @@ class Secrets:
 
     def scrub(self, text: str) -> str:
         """The text without any secret that was ever read."""
-        for secret in self._seen:
-            text = text.replace(secret, REDACTED)
+        for secret in sorted(self._seen, key=len, reverse=True):
+            text = text.replace(secret, REDACTED).replace(quote(secret, safe=""), REDACTED)
         return text
 
     def _variable(self, match: re.Match[str]) -> str:
