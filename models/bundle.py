@@ -145,6 +145,17 @@ def write_bundle(
     return Bundle.load(path, schema=schema)
 
 
+def copy_bundle(bundle: Bundle, path: Path | str) -> Bundle:
+    """Copy a bundle to `path` as `write_bundle` would write it there, byte for byte the same."""
+    path = Path(path)
+    _check_free(path)
+    with _replacing(path) as draft:
+        for name in bundle.files:
+            _write(draft / name, bundle.read(name))
+        _write(draft / MANIFEST, render(bundle.manifest))
+    return Bundle.load(path, schema=bundle.schema)
+
+
 def _manifest(path: Path) -> Manifest:
     try:
         content = (path / MANIFEST).read_bytes()

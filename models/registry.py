@@ -167,6 +167,12 @@ class Registry:
         """
         self._move(alias, self.version(version), by=by, back=False)
 
+    def check_alias(self, alias: Alias, version: ModelVersion) -> None:
+        """Raise :class:`AliasRefused` where :meth:`set_alias` would."""
+        if alias != "champion" and "champion" in version.aliases:
+            message = "is the champion: promote another version to champion first"
+            raise AliasRefused(f"{version.version} {message}")
+
     def remove_alias(self, alias: Alias, *, by: str) -> None:
         """Let an alias name nothing; raises :class:`AliasRefused` for the champion."""
         current = self.aliases().get(alias, "")
@@ -220,9 +226,7 @@ class Registry:
     def _move(self, alias: Alias, to: ModelVersion, *, by: str, back: bool) -> None:
         if alias in to.aliases:
             return
-        if "champion" in to.aliases:
-            message = f"{to.version} is the champion: promote another version to champion first"
-            raise AliasRefused(message)
+        self.check_alias(alias, to)
         for held in to.aliases:
             self._clear(held, to.version, by=by, back=False)
         current = self.aliases().get(alias, "")

@@ -27,10 +27,12 @@ _OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)")
 _EVERY = 250
 
 
-def add_input_options(parser: argparse.ArgumentParser) -> None:
+def add_input_options(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """``--events`` and what says how to read them."""
     group = parser.add_argument_group("events to read")
-    group.add_argument("--events", required=True, metavar="IN", help="a file, .gz too; - for stdin")
+    group.add_argument(
+        "--events", required=required, metavar="IN", help="a file, .gz too; - for stdin"
+    )
     group.add_argument("--format", choices=FORMATS, default="auto", help="default: recognise it")
     group.add_argument("--year", type=_year, help="of the first stamp, for logs without years")
     group.add_argument(

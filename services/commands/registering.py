@@ -42,6 +42,12 @@ def who() -> str:
     return f"{name}@{socket.gethostname()}"
 
 
+def bundle_path(name: str, registry: Registry) -> Path:
+    """The folder that ``name`` is, or that of the version or alias which it names."""
+    path = Path(name)
+    return path if path.is_dir() else registry.fetch(name)
+
+
 def write_registered(
     write: Callable[[str], Bundle], out: Path, registry: Registry, alias: Alias | None
 ) -> Kept:
