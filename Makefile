@@ -16,10 +16,10 @@ endif
 PACKAGES := preprocessing models ensemble alerting tuning services
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench serve lock clean
+.PHONY: help install demo test check format bench serve k8s-check lock clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 install: $(VENV)/.stamp-dev  ## install everything into .venv: serving, training, tests, checks
 
@@ -45,6 +45,9 @@ bench: $(VENV)/.stamp-train  ## measure latency and throughput on this machine
 serve: $(VENV)/.stamp-train  ## serve the champion model on port 8000 until Ctrl-C
 	$(BIN)/ztad serve
 
+k8s-check: $(VENV)/.stamp-dev  ## render and check every Kubernetes overlay; needs Go once
+	$(BIN)/python -m k8s.checks
+
 # The sets nest: each smaller lock is resolved under the larger one. UPGRADE=--upgrade moves pins.
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate $(UPGRADE)
@@ -60,7 +63,7 @@ lock: $(VENV)/.stamp-uv  ## regenerate requirements/*.txt from pyproject.toml
 	$(LOCK) --group pyproject.toml:installer --output-file requirements/uv.txt
 
 clean:  ## remove .venv, caches and build output
-	rm -rf $(VENV) build dist ztad.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .tools build dist ztad.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find $(PACKAGES) tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 SUITABLE = import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
