@@ -81,8 +81,9 @@ def score(value: float) -> str:
     >>> score(0.99962), score(0.9999999)
     ('0.99962', '0.9999999')
     """
-    digits = 1 + ceil(-log10(max(1.0 - value, 1e-15)) - 1e-9)
-    return f"{value:.{max(3, digits)}f}"
+    digits = 1 + ceil(-log10(max(1.0 - value, 1e-15)))
+    whole, _, decimals = f"{value:.{digits}f}".partition(".")
+    return f"{whole}.{decimals.rstrip('0'):0<3}"
 
 
 def moment(at_s: float) -> str:

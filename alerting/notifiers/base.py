@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 from pathlib import Path
 from typing import Annotated, ClassVar, Protocol, Self
@@ -81,6 +82,12 @@ class Notifier(Protocol):
 
     async def close(self) -> None:
         """Let go of connections; nothing may be called after it."""
+
+
+def hush(*libraries: str) -> None:
+    """Let HTTP libraries log warnings only: their other lines hold addresses, tokens included."""
+    for library in libraries:
+        logging.getLogger(library).setLevel(logging.WARNING)
 
 
 def tls_context(ca_file: Path | None) -> ssl.SSLContext:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from pydantic import model_validator
 
 from alerting.message import Message
-from alerting.notifiers.base import ATTEMPT_S, ChannelSettings, Rejected, Retryable, refusal
+from alerting.notifiers.base import ATTEMPT_S, ChannelSettings, Rejected, Retryable, hush, refusal
 from alerting.render import chat, subject
 from alerting.secret import Secret, Secrets, Template
 from alerting.shown import shown, shown_in_chat
@@ -54,8 +54,9 @@ class ChatNotifier:
         assert isinstance(settings, ChatSettings)
         self._secret = Secret(settings.url, settings.url_file)
         self._secrets = secrets
-        # Its debug lines hold whole requests, tokens included.
-        logging.getLogger("apprise").setLevel(logging.CRITICAL)
+        hush("requests", "urllib3", "apprise")
+        # Its warnings reach us with the result of a message, and we report them.
+        logging.getLogger("apprise").propagate = False
 
     async def notify(self, message: Message) -> None:
         from apprise import AppriseResultStatus, NotifyFormat

@@ -31,7 +31,14 @@ from pydantic import AfterValidator, StringConstraints, model_validator
 
 from alerting.document import message_document
 from alerting.message import Message
-from alerting.notifiers.base import ATTEMPT_S, ChannelSettings, Retryable, refusal, tls_context
+from alerting.notifiers.base import (
+    ATTEMPT_S,
+    ChannelSettings,
+    Retryable,
+    hush,
+    refusal,
+    tls_context,
+)
 from alerting.secret import Reference, Secret, Secrets
 
 _URL = re.compile(r"https?://[^\s@]+")
@@ -81,6 +88,7 @@ class WebhookNotifier:
         self._secrets = secrets
         self._now = now
         self._client: httpx.AsyncClient | None = None
+        hush("httpx", "httpcore")
 
     async def notify(self, message: Message) -> None:
         settings, secrets = self._settings, self._secrets
