@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from services.commands.inputs import Counts, add_input_options, read_events
+from services.commands.registering import local_bundle
 from services.commands.score import batches
 
 if TYPE_CHECKING:
@@ -21,7 +22,10 @@ SUMMARY = "judge a model bundle on labelled events; JSON on stdout, a table on s
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
     parser = subparsers.add_parser("evaluate", help=SUMMARY, description=SUMMARY)
-    parser.add_argument("--bundle", type=Path, required=True, help="made by ztad train")
+    parser.add_argument(
+        "--bundle", type=Path, required=True,
+        help="made by ztad train; or a registered version, or champion",
+    )  # fmt: skip
     add_input_options(parser)
     parser.add_argument(
         "--labels", required=True, metavar="IN",
@@ -60,7 +64,7 @@ def _scored(args: argparse.Namespace, counts: Counts) -> tuple[Scored, Training]
 
     if args.events == "-" == args.labels:
         raise LabelsError("standard input", "cannot hold both --events and --labels")
-    bundle = load_bundle(args.bundle)
+    bundle = load_bundle(local_bundle(args.bundle))
     scorer = Scorer(bundle)
     spec = scorer.ensemble.spec
     training = Training.of(bundle.manifest, threshold=spec.threshold, budget=spec.budget)

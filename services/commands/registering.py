@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import getpass
+import re
 import socket
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
     from models.bundle import Bundle
     from models.registry import Registry
     from services.settings import Settings
+
+
+#: What can only be a version or an alias, unless there is such a folder.
+_NAME = re.compile(r"champion|challenger|shadow|\d{4}-\d\d-\d\d\.\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,24 @@ def bundle_path(name: str, registry: Registry) -> Path:
     """The folder that ``name`` is, or that of the version or alias which it names."""
     path = Path(name)
     return path if path.is_dir() else registry.fetch(name)
+
+
+def local_bundle(given: Path | None) -> Path:
+    """``given``, or what the registry has under that name if it is no folder: the champion, where
+    nothing is given.
+
+    The registry is asked in a process of its own, so that this one goes on without the 100 MiB of
+    MLflow. Raises FileNotFoundError saying why there is none and what to do.
+    """
+    if given is not None and (given.exists() or not _NAME.fullmatch(str(given))):
+        return given
+    words = ["models", "fetch", str(given or "champion")]
+    command = [sys.executable, "-m", "services.cli", *words]
+    fetched = subprocess.run(command, capture_output=True, text=True, check=False)
+    if fetched.returncode:
+        lines = fetched.stderr.strip().splitlines() or [f"exit code {fetched.returncode}"]
+        raise FileNotFoundError(lines[-1].removeprefix("ztad models: "))
+    return Path(fetched.stdout.strip())
 
 
 def write_registered(

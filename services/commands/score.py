@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from preprocessing.event import AuthEvent
 from preprocessing.sources import Rejected
 from services.commands.inputs import Counts, add_input_options, read_events
+from services.commands.registering import local_bundle
 
 if TYPE_CHECKING:
     from services.commands.findings import Findings
@@ -27,7 +28,10 @@ BATCH = 250
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
     parser = subparsers.add_parser("score", help=SUMMARY, description=SUMMARY)
-    parser.add_argument("--bundle", type=Path, required=True, help="made by ztad train")
+    parser.add_argument(
+        "--bundle", type=Path, required=True,
+        help="made by ztad train; or a registered version, or champion",
+    )  # fmt: skip
     add_input_options(parser)
     parser.add_argument(
         "--out", required=True,
@@ -71,7 +75,7 @@ def _score(args: argparse.Namespace, counts: Counts, findings: Findings) -> None
     from ensemble.scorer import Scorer, load_bundle
     from services.commands.outputs import output, verdict_writer
 
-    bundle = load_bundle(args.bundle)
+    bundle = load_bundle(local_bundle(args.bundle))
     scorer = Scorer(bundle)
     rejects = _Rejects(args.out)
     now_s = time.time()
