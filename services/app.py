@@ -6,16 +6,18 @@ Run it with ``ztad serve``, or bare: ``serve run services.app:build bundle=PATH`
 # Annotations stay types here: Serve makes AppArgs of a plain mapping only when build() names the
 # class itself, not its name in a string.
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
 from ray.serve import Application
+from ray.serve._private.constants import RAY_SERVE_ENABLE_HA_PROXY, RAY_SERVE_HAPROXY_BINARY_PATH
 
 from ensemble.scorer import load_bundle
 from models import DETECTORS
 from models.bundle import Bundle
 from services.deployments import Combiner, DetectorReplica, Explainer, Preprocessor
+from services.haproxy import tells_peers
 from services.ingress import Gateway
 from services.recorder import Recorder
 
@@ -54,10 +56,17 @@ class AppArgs(BaseModel):
     """Where further versions lie, one directory each by its version, readable on every node."""
     state_dir: str | None = None
     """Where the Preprocessor keeps the live history; without it the history is in memory only."""
+    auth: Literal["keys", "none"] = "keys"
+    """``none``: without keys, and for this machine's own requests alone."""
+    keys_file: str | None = None
+    """Where the API keys are (``ztad keys``), readable where the gateway runs; changes are seen
+    within two seconds."""
     api_key_hashes: list[str] = Field(default_factory=list)
-    """SHA-256 of the API keys that are let in; empty: everybody who can reach the port."""
+    """SHA-256 of further keys, with every scope and without end: those of ``ZTAD_API_KEYS``."""
     requests_per_s: float = 0.0
-    """Most requests a second per key; 0: no limit."""
+    """Most requests a second per key that has no rate of its own; 0: no limit."""
+    audit_log: str | None = None
+    """File of the audit log, ``-`` for standard output; without it the gateway's own log."""
     tracing: bool = False
     """Whether the gateway opens spans (Serve's own tracing is switched on beside it)."""
     most_verdicts: int = 100_000
@@ -78,6 +87,8 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "Recorder": {"max_ongoing_requests": 64},
 }
 _DETECTOR_DEFAULTS: dict[str, Any] = {"max_ongoing_requests": 64}
+#: The stages of every graph, beside one deployment per detector.
+STAGES = tuple(_DEFAULTS)
 
 
 class MoreThanOnePreprocessor(ValueError):
@@ -97,15 +108,20 @@ class NoSuchDeployment(ValueError):
         super().__init__(f"deployments.{name}: there is none; expected {', '.join(known)}")
 
 
+class NobodyAdmitted(ValueError):
+    """A gateway that asks for keys and knows none, or for this machine and cannot recognise it."""
+
+
 def build(args: AppArgs) -> Application:
     """Gateway -> Preprocessor -> every detector of the bundle -> Combiner; Explainer, Recorder.
 
     Raises ``models.bundle.BundleError`` for a bundle that cannot be trusted,
-    :class:`NoSuchDeployment` and :class:`MoreThanOnePreprocessor`.
+    :class:`NoSuchDeployment`, :class:`MoreThanOnePreprocessor` and :class:`NobodyAdmitted`.
     """
     bundle = load_bundle(Path(args.bundle))
     _check_names(args, bundle)
     _check_single_history(args)
+    _check_admission(args)
     detectors = {
         name: _bind(args, deployment_name(name), DetectorReplica, args.bundle, name)
         for name in bundle.detectors
@@ -155,6 +171,20 @@ def _check_names(args: AppArgs, bundle: Bundle) -> None:
     for name in args.deployments:
         if name not in known:
             raise NoSuchDeployment(name, known)
+
+
+def _check_admission(args: AppArgs) -> None:
+    if args.auth == "none":
+        if RAY_SERVE_ENABLE_HA_PROXY and not tells_peers(RAY_SERVE_HAPROXY_BINARY_PATH):
+            raise NobodyAdmitted(
+                "auth: none answers this machine alone, but Serve's HAProxy hides who asks: "
+                "use 'ztad serve', or unset RAY_SERVE_ENABLE_HA_PROXY"
+            )
+    elif args.keys_file is None and not args.api_key_hashes:
+        raise NobodyAdmitted(
+            "keys_file: none given, so no key would ever be known; make one with "
+            "'ztad keys create', or set auth: none to answer this machine alone"
+        )
 
 
 def _check_single_history(args: AppArgs) -> None:

@@ -58,11 +58,21 @@ def _ref(name: str) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-_BUSY = (
-    ("429", "too fast: see Retry-After"),
-    ("503", "overloaded, or a stage is being replaced: see Retry-After"),
+_BUSY = ("503", "overloaded, or a stage is being replaced: see Retry-After")
+_ADMISSION = (
+    ("401", "no API key, or one that is not known, has expired or was revoked"),
+    ("403", "the key lacks the scope; or, served without keys, another machine asks"),
+    ("429", "faster than this key may be: see Retry-After"),
 )
-_KEY = ("401", "no known API key, where keys are configured")
+#: Answered without a key.
+_OPEN = ("/healthz", "/readyz")
+
+
+def _scope(name: str) -> dict[str, Any]:
+    """What a key must be allowed to do; ``read`` where an operation does not say."""
+    return {"security": [{"key": [name]}]}
+
+
 _ID = [{"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}]
 _METHOD = {
     "name": "method",
@@ -80,7 +90,18 @@ _KIND = ("415", "wrong content type")
 
 
 def _paths() -> dict[str, Any]:
-    return _scoring_paths() | _event_paths() | _model_paths() | _page_paths()
+    paths = _scoring_paths() | _event_paths() | _model_paths() | _page_paths()
+    for path, operations in paths.items():
+        if path not in _OPEN:
+            for verb, operation in operations.items():
+                operations[verb] = _admitted(operation)
+    return paths
+
+
+def _admitted(operation: dict[str, Any]) -> dict[str, Any]:
+    """An operation that a key is needed for."""
+    responses = operation["responses"] | _answers(*_ADMISSION)
+    return {**_scope("read"), **operation, "responses": dict(sorted(responses.items()))}
 
 
 def _scoring_paths() -> dict[str, Any]:
@@ -90,19 +111,20 @@ def _scoring_paths() -> dict[str, Any]:
     return {
         "/v1/score": {
             "post": {
+                **_scope("score"),
                 "summary": "Score one event",
                 "requestBody": {"required": True, "content": event},
-                "responses": _ok("its verdict", verdict)
-                | _answers(_BAD, large, _KIND, _KEY, *_BUSY),
+                "responses": _ok("its verdict", verdict) | _answers(_BAD, large, _KIND, _BUSY),
             }
         },
         "/v1/score/batch": {
             "post": {
+                **_scope("score"),
                 "summary": "Score up to 10,000 events (16 MiB), answered in order",
                 "description": "A bad item gets its error in its place; the others are scored.",
                 "requestBody": {"required": True, "content": _BATCH},
                 "responses": _ok("verdicts, same framing", many)
-                | _answers(_BAD, large, _KIND, _KEY, *_BUSY),
+                | _answers(_BAD, large, _KIND, _BUSY),
             }
         },
     }
@@ -115,7 +137,7 @@ def _event_paths() -> dict[str, Any]:
                 "summary": "What was decided of an event",
                 "parameters": _ID,
                 "responses": _ok("its first verdict", _ref("Verdict"))
-                | _answers(("404", "not kept any more"), _KEY),
+                | _answers(("404", "not kept any more")),
             }
         },
         "/v1/events/{id}/explanation": {
@@ -123,7 +145,7 @@ def _event_paths() -> dict[str, Any]:
                 "summary": "Why an event got its score",
                 "parameters": [*_ID, _METHOD],
                 "responses": _ok("contribution of every feature", {"type": "object"})
-                | _answers(("404", "not kept any more"), _BAD, _KEY),
+                | _answers(("404", "not kept any more"), _BAD),
             }
         },
     }
@@ -135,21 +157,22 @@ def _model_paths() -> dict[str, Any]:
         "/v1/models": {
             "get": {
                 "summary": "Which versions answer, and what each made of its events",
-                "responses": _ok("versions", {"type": "object"}) | _answers(_KEY),
+                "responses": _ok("versions", {"type": "object"}),
             }
         },
         "/v1/routing": {
             "get": {
                 "summary": "Which version answers which share of the users, and which one watches",
-                "responses": _ok("the routing in force", _ref("Routing")) | _answers(_KEY),
+                "responses": _ok("the routing in force", _ref("Routing")),
             },
             "put": {
+                **_scope("admin"),
                 "summary": "Put another routing in force, live",
                 "description": "Takes effect once every replica has the versions it names. With "
                 "a revision, only if nobody changed it since.",
                 "requestBody": {"required": True, "content": routing},
                 "responses": _ok("the routing now in force", _ref("Routing"))
-                | _answers(_BAD, _KIND, _KEY, ("409", "another revision is in force"), *_BUSY),
+                | _answers(_BAD, _KIND, ("409", "another revision is in force"), _BUSY),
             },
         },
     }
@@ -187,7 +210,13 @@ def _openapi() -> dict[str, Any]:
         "paths": _paths(),
         "components": {
             "schemas": {**schemas, "Error": _ERROR, "Routing": _ROUTING},
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "key": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An API key, made by 'ztad keys create'; also as X-API-Key.",
+                }
+            },
         },
     }
 

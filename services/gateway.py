@@ -74,6 +74,7 @@ class GatewayApp:
             pipeline.run_recorder,
             pipeline.shadow.run,
             book.follow,
+            guard.watch,
             self._flush_forever,
         )
         self._tasks: list[asyncio.Future[None]] = []
@@ -98,11 +99,15 @@ class GatewayApp:
         request = Request(scope, receive, trace_id(header(scope, b"traceparent"), context), context)
         name = "other"
         try:
+            self._guard.meet(request)
             route, request.params = self._router.find(scope["method"], scope["path"])
             name = route.path
+            self._guard.admit(request, route)
             response = await self._answer(route, request)
+            if route.access == "admin":
+                self._guard.acted(request, route, response.status)
         except HttpError as error:
-            response = error.response()
+            response = self._refusal(error)
         except Disconnected:
             self._metrics.requests.labels(name, "499").inc()
             return
@@ -115,13 +120,9 @@ class GatewayApp:
 
     async def _answer(self, route: Route, request: Request) -> Response | Stream:
         try:
-            if route.access != "open":
-                self._guard.admit(request.scope)
             return await route.handle(request)
         except HttpError as error:
-            if error.status in (429, 503):
-                self._metrics.shed.labels(str(error.status)).inc()
-            return error.response()
+            return self._refusal(error)
         except Overloaded as error:
             return self._shed("load", str(error), error.retry_after_s)
         except (StageUnavailable, Abandoned) as error:
@@ -135,6 +136,11 @@ class GatewayApp:
             LOG.exception("request %s failed", request.trace_id)
             message = f"our mistake; it is logged under trace {request.trace_id}"
             return Response(500, error_body("service", message))
+
+    def _refusal(self, error: HttpError) -> Response:
+        if error.status in (429, 503):
+            self._metrics.shed.labels(str(error.status)).inc()
+        return error.response()
 
     def _shed(self, field: str, message: str, retry_after_s: int = 1) -> Response:
         self._metrics.shed.labels("503").inc()

@@ -11,9 +11,11 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, 
 from ray.serve.handle import DeploymentHandle
 
 from ensemble.scorer import load_bundle
+from services.audit import Audit, destination
 from services.auth import Guard
 from services.book import Load, RoutingBook
 from services.gateway import GatewayApp
+from services.keyring import Keyring
 from services.metrics import GatewayMetrics
 from services.pipeline import Pipeline, Stages
 from services.routes.events import Lookups
@@ -75,7 +77,7 @@ class _Gateway:
             pipeline,
             book,
             _lookups(args, pipeline, recorder, explainer),
-            guard=Guard(args["api_key_hashes"], requests_per_s=args["requests_per_s"]),
+            guard=_guard(args),
             tracing=tracing,
             metrics=GatewayMetrics(),
             unavailable=UNREACHABLE,
@@ -85,6 +87,16 @@ class _Gateway:
         """Called by Serve once the replica is up, on its event loop."""
         self._app.start()
         return self._app
+
+
+def _guard(args: dict[str, Any]) -> Guard:
+    """Raises ``services.keys.KeysError`` when keys are asked for that cannot be used."""
+    keys = None
+    if args["auth"] == "keys":
+        file = args["keys_file"]
+        keys = Keyring(Path(file) if file else None, args["api_key_hashes"])
+    audit = Audit(destination(args["audit_log"]))
+    return Guard(keys, requests_per_s=args["requests_per_s"], audit=audit)
 
 
 def _by_value(handle: Handle) -> Handle:

@@ -9,14 +9,17 @@ from __future__ import annotations
 import sys
 from typing import Any, cast
 
+from services import loopback
+
 #: What every worker of Ray runs first.
 HOOK = "services.lean.in_worker"
 
 
 def in_worker() -> None:
-    """Import Serve without pandas, and keep pyarrow out for good."""
+    """Import Serve without pandas, keep pyarrow out for good, and calls on this machine."""
     _modules()["pyarrow"] = None
     import_serve()
+    loopback.keep_calls_local()
 
 
 def import_serve() -> None:

@@ -6,6 +6,7 @@ import io
 import logging
 import os
 import random
+import secrets
 import socket
 import tempfile
 import time
@@ -16,7 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from services import lean, runs, telemetry
+from services.haproxy import tells_peers, write_launcher
 from services.http import error_body
+from services.listening import listeners, table
+from services.peers import is_loopback
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -29,6 +33,7 @@ OBJECT_STORE_BYTES = 80 * 1024 * 1024
 LOGICAL_CORES = 2
 #: Ray's workers take ports below these, Serve's replicas and the system those above.
 FREE_PORTS = range(20_000, 30_000)
+LOOPBACK = "127.0.0.1"
 #: Longest wait for the first verdict, seconds.
 READY_WITHIN_S = 120.0
 #: What Ray and Serve read from the environment on every node, on one machine as in a cluster.
@@ -65,7 +70,8 @@ class StartError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class NodeSettings:
-    """``host`` is ``127.0.0.1`` unless API keys are configured."""
+    """``host`` is where HAProxy takes requests: ``127.0.0.1`` unless there are API keys. All the
+    rest listens on loopback, whatever it is."""
 
     home: Path
     host: str = "127.0.0.1"
@@ -85,7 +91,6 @@ class Node:
         self._say = say
         self._graph = graph or _scoring_graph
         self._run: runs.Run | None = None
-        self.ports: dict[str, int] = {}
 
     def __enter__(self) -> Node:
         return self
@@ -109,7 +114,10 @@ class Node:
         folder = _folder(run_id)
         self._run = runs.this_process(run_id, settings.host, settings.port, folder)
         runs.write(settings.home, self._run)
-        self.ports = prepare_environment(run_id, folder)
+        try:
+            prepare_environment(run_id, folder, public=settings.host)
+        except FileNotFoundError as error:
+            raise StartError(str(error)) from None
         lean.import_serve()
         self._say("starting Ray")
         _start_ray(folder)
@@ -127,6 +135,10 @@ class Node:
         _shut_down()
         runs.sweep(run)
         runs.forget(self._settings.home, run)
+
+    def listening(self) -> list[str]:
+        """Every address that a process of this run listens on, by process."""
+        return [] if self._run is None else table(listeners(self._run))
 
     def alive(self) -> bool:
         """Whether Ray's own processes still run beside this one."""
@@ -177,10 +189,11 @@ def check_port(host: str, port: int) -> None:
             ) from None
 
 
-def prepare_environment(run_id: str, folder: Path) -> dict[str, int]:
+def prepare_environment(run_id: str, folder: Path, *, public: str = LOOPBACK) -> dict[str, int]:
     """Set what Ray and Serve read at import, here and in every child; returns the ports chosen.
 
-    Must run before ``ray.serve`` is imported.
+    ``public`` is where HAProxy is to take requests. Must run before ``ray.serve`` is imported.
+    Raises FileNotFoundError without an HAProxy.
     """
     ports = dict(zip(("haproxy metrics", "haproxy stats", "fallback proxy"), free_ports(3),
                      strict=True))  # fmt: skip
@@ -206,6 +219,8 @@ def prepare_environment(run_id: str, folder: Path) -> dict[str, int]:
     )
     _keep_local_traffic_off_proxies()
     _use_tracing()
+    _lock_up(folder)
+    _tell_peers(folder, public)
     (folder / "h").mkdir(parents=True, exist_ok=True)
     return ports
 
@@ -224,6 +239,28 @@ def free_ports(count: int) -> list[int]:
         if len(found) == count:
             return found
     raise StartError(f"no free port from {FREE_PORTS.start} to {FREE_PORTS.stop - 1}")
+
+
+def _lock_up(folder: Path) -> None:
+    """Ray answers only who has this run's token; our own keys are in no process that needs none."""
+    token = folder / "token"
+    token.touch(mode=0o600)
+    token.write_text(secrets.token_hex(32))
+    os.environ["RAY_AUTH_MODE"] = "token"
+    os.environ["RAY_AUTH_TOKEN_PATH"] = str(token)
+    for name in ("RAY_AUTH_TOKEN", "ZTAD_API_KEYS", "ZTAD_API_KEY"):
+        os.environ.pop(name, None)
+
+
+def _tell_peers(folder: Path, public: str) -> None:
+    """Have HAProxy tell the gateway who asks, and the gateway believe HAProxy."""
+    if tells_peers(os.environ.get("RAY_SERVE_HAPROXY_BINARY_PATH", "")):
+        del os.environ["RAY_SERVE_HAPROXY_BINARY_PATH"]  # of an earlier run
+    launcher = write_launcher(folder, public=public, pages=LOOPBACK)
+    os.environ["RAY_SERVE_HAPROXY_BINARY_PATH"] = str(launcher)
+    # More proxies in front may be believed where keys decide, never where the address does.
+    if is_loopback(public):
+        os.environ["FORWARDED_ALLOW_IPS"] = "127.0.0.1,::1"
 
 
 def _use_tracing() -> None:
@@ -270,6 +307,8 @@ def _start_ray(folder: Path) -> None:
             logging_level=logging.ERROR,
             log_to_driver=False,
             namespace="ztad",
+            # Ray then listens on this address alone: all of it is on this machine.
+            _node_ip_address=LOOPBACK,
             runtime_env={"worker_process_setup_hook": lean.HOOK},
             _temp_dir=str(folder),
         )
@@ -291,9 +330,7 @@ def _run_application(graph: Graph, arguments: dict[str, Any], settings: NodeSett
     quiet = LoggingConfig(log_level="WARNING", enable_access_log=False)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     try:
-        serve.start(
-            http_options={"host": settings.host, "port": settings.port}, logging_config=quiet
-        )
+        serve.start(http_options={"host": LOOPBACK, "port": settings.port}, logging_config=quiet)
         _answer_503_for_500(Path(os.environ["RAY_SERVE_HAPROXY_CONFIG_FILE_LOC"]).parent)
         serve.run(graph(arguments), name="ztad", route_prefix="/", logging_config=quiet)
     except (RuntimeError, RayError) as error:

@@ -22,8 +22,12 @@ class Settings(BaseModel):
     """``ZTAD_HOME``: where run records, live history and the demo's files are kept."""
 
     api_keys: tuple[str, ...] = Field(default=(), repr=False)
-    """``ZTAD_API_KEYS``: comma-separated keys, each of which may call every route. Without any,
-    only this machine is answered."""
+    """``ZTAD_API_KEYS``: comma-separated keys, each of which may call every route, beside those of
+    the keys file."""
+
+    keys_file: Path | None = None
+    """``ZTAD_KEYS_FILE``: where ``ztad keys`` keeps the API keys; without it ``keys.json`` in
+    ``ZTAD_HOME``."""
 
     api_key: str = Field(default="", repr=False)
     """``ZTAD_API_KEY``: the key that ``ztad models`` and ``ztad routing`` call a gateway with."""
@@ -35,6 +39,16 @@ class Settings(BaseModel):
     run_id: str = ""
     """``ZTAD_RUN_ID``: set by ``ztad serve`` in all its processes, so that ``ztad stop`` finds
     them and no others."""
+
+    @property
+    def keys_path(self) -> Path:
+        """The keys file, which need not exist."""
+        return self.keys_file or self.home / "keys.json"
+
+    @property
+    def audit_path(self) -> Path:
+        """The audit log of this machine."""
+        return self.home / "audit.log"
 
     @field_validator("registry")
     @classmethod
@@ -56,7 +70,7 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     if env.get("ZTAD_API_KEYS"):
         keys = (key.strip() for key in env["ZTAD_API_KEYS"].split(","))
         given["api_keys"] = tuple(key for key in keys if key)
-    for name in ("api_key", "registry", "run_id"):
+    for name in ("api_key", "keys_file", "registry", "run_id"):
         if env.get(f"ZTAD_{name.upper()}"):
             given[name] = env[f"ZTAD_{name.upper()}"].strip()
     try:

@@ -20,13 +20,15 @@ MOST_DOCUMENT_BYTES = 1 << 16
 
 @dataclass(slots=True)
 class Request:
-    """One request. ``caller`` names who asks, for audit lines: a key's name, or empty."""
+    """One request. ``caller`` names who asks, for audit lines: a key's name, or empty; ``key`` is
+    the fingerprint of the one that was sent."""
 
     scope: Scope
     receive: Receive
     trace_id: str
     context: Context | None
     caller: str = ""
+    key: str = ""
     params: dict[str, str] = field(default_factory=dict)
 
     def query(self) -> dict[str, str]:

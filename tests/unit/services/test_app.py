@@ -32,12 +32,13 @@ def deployments(application: Application) -> dict[str, Any]:
 
 
 def args(bundle: Bundle, **given: Any) -> AppArgs:
-    return AppArgs(bundle=str(bundle.path), **given)
+    return AppArgs(**{"bundle": str(bundle.path), "auth": "none", **given})
 
 
 def test_serve_makes_arguments_of_a_plain_mapping(bundle: Bundle) -> None:
     """As ``serve run`` and a RayService hand them over."""
-    application = call_user_app_builder_with_args_if_necessary(build, {"bundle": str(bundle.path)})
+    whole = {"bundle": str(bundle.path), "auth": "none"}
+    application = call_user_app_builder_with_args_if_necessary(build, whole)
     assert deployments(application)
     with pytest.raises(ValidationError, match="bundel"):
         call_user_app_builder_with_args_if_necessary(build, {"bundel": "/models"})

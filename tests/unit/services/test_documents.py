@@ -34,6 +34,18 @@ def test_every_route_is_documented_and_no_other(bundle: Bundle) -> None:
     assert documented == {route for route in served(bundle) if route[1] not in ABOUT}
 
 
+def test_every_scope_is_documented(bundle: Bundle) -> None:
+    for route in local_gateway(bundle).routes:
+        if route.path in ABOUT:
+            continue
+        told = API["paths"][route.path][route.method.lower()]
+        if route.access == "open":
+            assert "security" not in told, route.path
+        else:
+            assert told["security"] == [{"key": [route.access]}], route.path
+            assert {"401", "403", "429"} <= set(told["responses"]), route.path
+
+
 def test_every_reference_leads_somewhere() -> None:
     for reference in re.findall(r'"\$ref":\s*"([^"]+)"', OPENAPI.decode()):
         target: Any = API

@@ -13,9 +13,11 @@ import httpx
 import pytest
 
 from services import pipeline as pipelines
-from services.auth import Guard, key_hash
+from services.auth import Guard
 from services.documents import DOCS, OPENAPI
 from services.gateway import GatewayApp
+from services.keyring import Keyring
+from services.keys import key_hash
 from services.metrics import GatewayMetrics
 from services.routes.events import Lookups
 from services.routes.scoring import MOST_BATCH_BYTES, MOST_EVENT_BYTES
@@ -36,7 +38,7 @@ def app_of(graph: FakeGraph, *, guard: Guard | None = None) -> GatewayApp:
         pipeline,
         graph.book(pipeline),
         Lookups(graph.kept, explain, 1000),
-        guard=guard or Guard(()),
+        guard=guard or Guard(),
         tracing=NO_TRACING,
         metrics=GatewayMetrics(),
         unavailable=(Died,),
@@ -283,7 +285,7 @@ def test_our_own_mistake_tells_nothing_but_its_trace(caplog: pytest.LogCaptureFi
 
 
 def test_keys() -> None:
-    guard = Guard([key_hash("k")])
+    guard = Guard(Keyring(None, [key_hash("k")]))
     refused(
         ask("POST", "/v1/score", guard=guard, content=EVENT, headers=JSON), 401, "authorization"
     )
@@ -304,7 +306,7 @@ def test_too_fast() -> None:
         refused(answer, 429, "rate")
         assert int(answer.headers["retry-after"]) >= 1
 
-    talk(conversation, guard=Guard((), requests_per_s=0.001))
+    talk(conversation, guard=Guard(requests_per_s=0.001))
 
 
 def test_overloaded() -> None:
@@ -390,6 +392,7 @@ def test_a_client_that_goes_away_before_its_body_is_whole() -> None:
     async def run() -> bytes:
         app = app_of(FakeGraph())
         scope = {"type": "http", "method": "POST", "path": "/v1/score",
+                 "client": ("127.0.0.1", 9),
                  "headers": [(b"content-type", b"application/json")]}  # fmt: skip
         await app(scope, receive, send)
         return app._metrics.render()

