@@ -16,18 +16,14 @@ from services.settings import Settings, load
 SUMMARY = "run the whole scoring graph on this machine"
 
 
-class Usage(ValueError):
-    """The command cannot run like this; the message says what to do instead."""
-
-
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
     parser = subparsers.add_parser("serve", help=SUMMARY, description=SUMMARY)
-    parser.add_argument("--bundle", type=Path, help="model bundle made by 'ztad train'")
+    parser.add_argument("--bundle", type=Path, help="a bundle or a version (default champion)")
     parser.add_argument("--port", type=int, default=8000, help="HTTP port (default 8000)")
     parser.add_argument("--host", help="address to listen on; needs keys unless it is loopback")
     parser.add_argument(
-        "--auth", choices=("keys", "none"), help="default: keys if ZTAD_API_KEYS is set, else none"
+        "--auth", choices=("keys", "none"), help="default: keys as soon as there is one, else none"
     )
     parser.add_argument("--state-dir", type=Path, help="where the live history is kept")
     parser.add_argument(
@@ -39,19 +35,24 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Exit code 0 after an orderly stop, 2 when it cannot start."""
     from models.manifest import BundleError
+    from services.commands.admission import decide
+    from services.keys import KeysError
     from services.node import Node, NodeSettings, StartError
 
     settings = load()
     try:
-        arguments, host = application_arguments(args, settings)
-        node_settings = NodeSettings(home=settings.home, host=host, port=args.port)
+        admission = decide(args.auth, args.host, settings)
+        arguments = application_arguments(args, settings) | admission.arguments
+        for note in admission.notes:
+            _say(note)
+        node_settings = NodeSettings(home=settings.home, host=admission.host, port=args.port)
         with Node(node_settings, _say) as node:
             stopped = stop_signals()
             started = time.monotonic()
             node.start(arguments)
             announce(node, args, arguments, time.monotonic() - started)
             wait(stopped, node)
-    except (Usage, StartError, BundleError) as error:
+    except (KeysError, StartError, BundleError) as error:
         print(f"ztad serve: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -59,33 +60,22 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def application_arguments(
-    args: argparse.Namespace, settings: Settings
-) -> tuple[dict[str, Any], str]:
-    """``AppArgs`` and the host to listen on; raises :class:`Usage` and BundleError."""
+def application_arguments(args: argparse.Namespace, settings: Settings) -> dict[str, Any]:
+    """``AppArgs`` but whom to let in; raises BundleError, or FileNotFoundError without a model."""
     from ensemble.scorer import ensemble_of, load_bundle
-    from services.auth import key_hash
+    from services.commands.registering import local_bundle
     from services.telemetry import wanted
 
-    if args.bundle is None:
-        raise Usage("no model yet: make one with 'ztad train' and pass it with --bundle")
-    bundle = load_bundle(args.bundle)
+    bundle = load_bundle(local_bundle(args.bundle))
     ensemble_of(bundle)  # of another version: say so now, not from within a replica
-    keys = settings.api_keys if args.auth != "none" else ()
-    if args.auth == "keys" and not keys:
-        raise Usage("--auth keys needs ZTAD_API_KEYS, a comma-separated list of keys")
-    host = args.host or ("0.0.0.0" if keys else "127.0.0.1")
-    if not keys and host not in ("127.0.0.1", "localhost"):
-        raise Usage(f"listening on {host} needs keys: set ZTAD_API_KEYS")
     state = args.state_dir or settings.home / "state" / str(args.port)
     return {
         "bundle": str(bundle.path.resolve()),
         "models_dir": str((settings.home / "models").resolve()),
         "state_dir": str(state.resolve()),
-        "api_key_hashes": [key_hash(key.strip()) for key in keys],
         "requests_per_s": args.requests_per_s,
         "tracing": wanted(),
-    }, host
+    }
 
 
 def stop_signals() -> threading.Event:
@@ -103,17 +93,18 @@ def stop_signals() -> threading.Event:
 
 def announce(node: Any, args: argparse.Namespace, arguments: dict[str, Any], took_s: float) -> None:
     """Where things are."""
-    who = "API keys" if arguments["api_key_hashes"] else "none: this machine only (loopback)"
-    print(f"ready in {took_s:.1f} s, serving {args.bundle}")
+    keys = arguments["auth"] == "keys"
+    who = f"API keys, {arguments['keys_file']}" if keys else "none: this machine only (loopback)"
+    print(f"ready in {took_s:.1f} s, serving {arguments['bundle']}")
     print(f"  score events   POST {node.url}/v1/score, {node.url}/v1/score/batch")
     print(f"  API docs       {node.url}/docs")
     print(f"  metrics        {node.url}/metrics")
-    for name, port in node.ports.items():
-        # HAProxy cannot be told to keep its own pages to this machine.
-        host = "0.0.0.0" if name.startswith("haproxy") else "127.0.0.1"
-        print(f"  {name:15s} {host}:{port}")
     print(f"  authentication {who}")
+    print(f"  audit log      {arguments['audit_log']}")
     print(f"  live history   {arguments['state_dir']}")
+    print("listening, as the system shows it:")
+    for line in node.listening():
+        print(f"  {line}")
     print("stop with Ctrl-C or 'ztad stop'", flush=True)
 
 
