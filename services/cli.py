@@ -19,6 +19,7 @@ COMMANDS: dict[str, str] = {
     "evaluate": "services.commands.evaluate",
     "serve": "services.commands.serve",
     "stop": "services.commands.stop",
+    "keys": "services.commands.keys",
     "doctor": "services.commands.doctor",
     "demo": "services.commands.demo",
     "bench": "services.commands.bench",

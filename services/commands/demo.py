@@ -53,7 +53,12 @@ def run(args: argparse.Namespace) -> int:
     code = _prepare(home)
     if code:
         return code
-    arguments = {"bundle": str(home / "bundle"), "state_dir": str(home / "state")}
+    arguments = {
+        "bundle": str(home / "bundle"),
+        "state_dir": str(home / "state"),
+        "auth": "none",
+        "audit_log": str(settings.audit_path),
+    }
     try:
         with Node(NodeSettings(home=settings.home, port=_port(args.port)), _say) as node:
             stopped = stop_signals()
