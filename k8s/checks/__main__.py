@@ -8,13 +8,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from k8s.checks import images, kustomize, ports, ray, references, schemas, security, serve
+from k8s.checks import alerts, images, kustomize, ports, ray, references, schemas, security, serve
 from k8s.checks.manifests import OVERLAYS, ROOT, Checked, Manifests, load
 
 GROUPS: dict[str, Callable[[Manifests], Checked]] = {
     "schemas": schemas.check,
     "ray": ray.check,
     "serve config": serve.check,
+    "alert rules": alerts.check,
     "references": references.check,
     "ports": ports.check,
     "images": images.check,

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from k8s.checks.manifests import Checked, Manifests, Raw, Template, name_of, selects
+from k8s.checks.mounts import keys_of
 
 
 def check(manifests: Manifests) -> Checked:
@@ -30,18 +31,16 @@ def check(manifests: Manifests) -> Checked:
             source = {"secretKeyRef": {"name": tls.get("secretName", ""), "key": "tls.crt"}}
             path = f"spec.tls[{index}].secretName"
             count += _check_key(manifests, name_of(ingress), path, source, checked)
+    for monitor in manifests.of("PodMonitor"):
+        for index, endpoint in enumerate(monitor["spec"].get("podMetricsEndpoints", [])):
+            source = {"secretKeyRef": (endpoint.get("authorization") or {}).get("credentials")}
+            path = f"spec.podMetricsEndpoints[{index}].authorization.credentials"
+            if source["secretKeyRef"]:
+                count += _check_key(manifests, name_of(monitor), path, source, checked)
     count += _check_selectors(manifests, checked)
     count += _check_pipelines(manifests, checked)
     checked.what = f"{count} names of other objects"
     return checked
-
-
-def _keys(manifests: Manifests, kind: str, name: str) -> list[str] | None:
-    """Keys of a Secret or ConfigMap, None if there is none of that name."""
-    found = manifests.named(kind, name)
-    if found is not None:
-        return [*(found.get("data") or {}), *(found.get("stringData") or {})]
-    return manifests.external.get(name) if kind == "Secret" else None
 
 
 def _check_key(manifests: Manifests, owner: str, path: str, source: Raw, checked: Checked) -> int:
@@ -59,7 +58,7 @@ def _check_there(
     manifests: Manifests, where: tuple[str, str], kind: str, name: str, wanted: list[str],
     checked: Checked,
 ) -> None:  # fmt: skip
-    keys = _keys(manifests, kind, name)
+    keys = keys_of(manifests, kind, name)
     if keys is None:
         fix = "make it"
         if kind == "Secret":
@@ -98,7 +97,7 @@ def _check_volumes(manifests: Manifests, template: Template, checked: Checked) -
             source = volume["configMap"]
             items = [item["key"] for item in source.get("items", [])]
             _check_there(manifests, where, "ConfigMap", source.get("name", ""), items, checked)
-        if "secret" in volume:
+        if "secret" in volume and not volume["secret"].get("optional"):
             source = volume["secret"]
             items = [item["key"] for item in source.get("items", [])]
             _check_there(manifests, where, "Secret", source.get("secretName", ""), items, checked)

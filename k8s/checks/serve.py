@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import PurePosixPath
-from typing import Any
 
 import yaml
 from ray.serve.schema import DeploymentSchema, ServeDeploySchema
 
-from k8s.checks.manifests import Checked, Manifests, Raw, Template, name_of, templates
+from k8s.checks.manifests import Checked, Manifests, Raw, name_of, templates
+from k8s.checks.mounts import check_key, mount_of
 from k8s.checks.places import Group, groups_of
 from k8s.checks.strict import StrictLoader, problems, unknown_keys
 from models import DETECTORS
@@ -196,7 +195,7 @@ def _check_paths(
     for argument in EVERYWHERE:
         for group, template in pods.items():
             given = str(args.get(argument) or "")
-            if given and _mount(template, given) is None:
+            if given and mount_of(template, given) is None:
                 what = f"{given} is not mounted in {group}; any node may build the graph"
                 checked.add(name, f"{path}.{argument}", what, "mount it in every group")
     for argument, (stage, writes) in PATHS.items():
@@ -207,7 +206,7 @@ def _check_paths(
         ]
         if not given or not groups or groups[0] not in pods:
             continue
-        mount = _mount(pods[groups[0]], given)
+        mount = mount_of(pods[groups[0]], given)
         if mount is None:
             what = f"{given} is not mounted in {groups[0]}, where the {stage} runs"
             checked.add(name, f"{path}.{argument}", what, "mount it there")
@@ -215,41 +214,6 @@ def _check_paths(
             what = f"{given} is mounted read-only in {groups[0]}, and the {stage} writes there"
             checked.add(name, f"{path}.{argument}", what, "let it be written")
         elif not writes:
-            _check_key(
+            check_key(
                 manifests, pods[groups[0]], mount, given, (name, f"{path}.{argument}"), checked
             )
-
-
-def _check_key(
-    manifests: Manifests, pod: Template, mount: Raw, given: str, where: tuple[str, str],
-    checked: Checked,
-) -> None:  # fmt: skip
-    """A file below a mounted Secret or ConfigMap is one of its keys."""
-    volume: dict[str, Any] = next(
-        (v for v in pod.spec.get("volumes", []) if v["name"] == mount["name"]), {}
-    )
-    file = str(PurePosixPath(given).relative_to(mount["mountPath"]))
-    secret = volume.get("secret", {}).get("secretName")
-    config = volume.get("configMap", {}).get("name")
-    if secret:
-        found = manifests.named("Secret", secret) or {}
-        keys = [*found.get("data", {}), *found.get("stringData", {})]
-        keys += manifests.external.get(secret, [])
-    elif config:
-        keys = [*(manifests.named("ConfigMap", config) or {}).get("data", {})]
-    else:
-        return
-    if file not in keys:
-        what = f"{secret or config} has no key {file}"
-        checked.add(*where, what, f"it has {', '.join(keys) or 'none'}")
-
-
-def _mount(template: Template, path: str) -> Raw | None:
-    """The longest mount of a pod's first container that a path lies under."""
-    wanted = PurePosixPath(path)
-    mounts = [
-        mount
-        for mount in template.containers[0].get("volumeMounts", [])
-        if wanted.is_relative_to(mount["mountPath"]) and mount["mountPath"] != "/tmp"
-    ]
-    return max(mounts, key=lambda mount: len(mount["mountPath"]), default=None)
