@@ -77,7 +77,7 @@ def _check_sources(manifests: Manifests, template: Template, checked: Checked) -
     for path, container in template.every_container:
         for index, source in enumerate(container.get("envFrom", [])):
             for field, kind in (("configMapRef", "ConfigMap"), ("secretRef", "Secret")):
-                if field in source:
+                if field in source and not source[field].get("optional"):
                     where = (template.owner, f"{path}.envFrom[{index}].{field}.name")
                     _check_there(manifests, where, kind, source[field].get("name", ""), [], checked)
                     count += 1
