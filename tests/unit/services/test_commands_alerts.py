@@ -1,0 +1,72 @@
+"""``ztad alerts``: rules checked, channels tried."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from services.cli import main
+from tests.unit.alerting.servers import WebServer
+
+
+@pytest.fixture
+def rules(tmp_path: Path) -> Path:
+    return tmp_path / "alerts.yaml"
+
+
+def test_good_rules(rules: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rules.write_text("channels: {soc: {type: memory}}\notherwise: [soc]")
+    assert main(["alerts", "check", "--rules", str(rules)]) == 0
+    assert capsys.readouterr().out == f"{rules}: good; channels: soc; routes: 0\n"
+
+
+def test_rules_that_send_nothing_say_so(rules: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rules.write_text("channels: {soc: {type: memory}}")
+    assert main(["alerts", "check", "--rules", str(rules)]) == 0
+    assert "kept and sent nowhere" in capsys.readouterr().out
+
+
+def test_every_problem_of_bad_rules_on_a_line(
+    rules: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rules.write_text("keep: 5\nlink: x")
+    assert main(["alerts", "check", "--rules", str(rules)]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert [line.split(": ")[1] for line in told] == ["keep", "link"]
+
+
+def test_a_file_that_is_not_there(rules: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["alerts", "check", "--rules", str(rules)]) == 2
+    assert "No such file" in capsys.readouterr().err
+
+
+def test_a_channel_is_tried(
+    rules: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = WebServer()
+    rules.write_text(
+        f"channels: {{hook: {{type: webhook, url: 'http://127.0.0.1:{server.port}/', "
+        "secret: '${HOOK_KEY}', plain_http: true}}"
+    )
+    command = ["alerts", "test", "hook", "--rules", str(rules)]
+    try:
+        assert main(command) == 1
+        assert "environment variable HOOK_KEY is not set" in capsys.readouterr().out
+        monkeypatch.setenv("HOOK_KEY", "hunter2hunter2")
+        assert main(command) == 0
+        assert capsys.readouterr().out == "hook: the test alert was taken\n"
+        server.answers = [(503, {}), (400, {})]
+        assert main(command) == 1
+        assert "would be tried again: answered 503" in capsys.readouterr().out
+        assert main(command) == 1
+        assert "would be recorded as failed: answered 400" in capsys.readouterr().out
+    finally:
+        server.close()
+    assert b'"type":"ztad.test"' in server.received[0].body
+
+
+def test_a_channel_that_is_not_there(rules: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rules.write_text("channels: {soc: {type: memory}}")
+    assert main(["alerts", "test", "sco", "--rules", str(rules)]) == 2
+    assert "did you mean 'soc'?" in capsys.readouterr().err
