@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -32,19 +33,35 @@ def recorded(
 ) -> Recorded:
     """What is new of a part: everything but the rows in ``repeats``."""
     kept = _KEPT.decode(part.context)
-    rows = [row for row in range(len(answers)) if row not in repeats]
-    place = {row: index for index, row in enumerate(rows)}
     live = part.live
-    return Recorded(
-        event_ids=[part.event_ids[row] for row in rows],
-        verdicts=[answers[row] for row in rows],
+    whole = Recorded(
+        event_ids=part.event_ids,
+        verdicts=list(answers),
         columns=part.columns,
-        values=part.matrix()[rows].tobytes() if repeats else part.values,
-        stamps=np.array(kept.stamps)[rows].tobytes(),
-        addresses=[kept.addresses[row] for row in rows],
-        evidence={place[row]: bytes(raw) for row, raw in kept.evidence.items() if row in place},
-        alerts=[place[row] for row in judged.alerts if row in place],
+        values=part.values,
+        stamps=np.array(kept.stamps).tobytes(),
+        addresses=kept.addresses,
+        evidence={row: bytes(raw) for row, raw in kept.evidence.items()},
+        alerts=judged.alerts,
         shadow=live.variant == "shadow",
         version=live.version,
         path=live.path,
+    )
+    return _without(whole, repeats) if repeats else whole
+
+
+def _without(whole: Recorded, repeats: frozenset[int]) -> Recorded:
+    rows = [row for row in range(len(whole.event_ids)) if row not in repeats]
+    place = {row: index for index, row in enumerate(rows)}
+    values = np.frombuffer(whole.values, np.float32).reshape(-1, whole.columns)
+    return replace(
+        whole,
+        event_ids=[whole.event_ids[row] for row in rows],
+        verdicts=[whole.verdicts[row] for row in rows],
+        values=values[rows].tobytes(),
+        stamps=np.frombuffer(whole.stamps, np.float64)[rows].tobytes(),
+        addresses=[whole.addresses[row] for row in rows],
+        evidence={place[row]: raw for row, raw in whole.evidence.items() if row in place},
+        alerts=[place[row] for row in whole.alerts if row in place],
+        traces={place[row]: raw for row, raw in whole.traces.items() if row in place},
     )
