@@ -28,9 +28,8 @@ BUSY_S = 5.0
 #: indexes are then written once instead of again and again.
 CHECKPOINT_BYTES = 32 << 20
 CACHE_BYTES = 32 << 20
+PAGE_BYTES = 4096
 READERS = 2
-
-_PAGE_BYTES = 4096
 
 
 class Database:
@@ -75,6 +74,13 @@ class Database:
         if self._readers is None:
             return await loop.run_in_executor(self._writer, self._written, work)
         return await loop.run_in_executor(self._readers, self._read, work)
+
+    def size_bytes(self) -> int:
+        """What lies on the disk, the log included; 0 in memory."""
+        if self.path is None:
+            return 0
+        files = (self.path.with_name(self.path.name + end) for end in ("", "-wal", "-shm"))
+        return sum(file.stat().st_size for file in files if file.exists())
 
     def close(self) -> None:
         """Let what is under way finish and let go of the file; nothing may be called after it."""
@@ -130,12 +136,12 @@ def _open(path: Path | None) -> sqlite3.Connection:
     connection = _connect(str(path))
     # The order matters: auto_vacuum is settled when the first page is written.
     for pragma in (
-        f"page_size={_PAGE_BYTES}",
+        f"page_size={PAGE_BYTES}",
         "auto_vacuum=INCREMENTAL",
         "journal_mode=WAL",
         "synchronous=NORMAL",
         f"cache_size=-{CACHE_BYTES >> 10}",
-        f"wal_autocheckpoint={CHECKPOINT_BYTES // _PAGE_BYTES}",
+        f"wal_autocheckpoint={CHECKPOINT_BYTES // PAGE_BYTES}",
         f"journal_size_limit={2 * CHECKPOINT_BYTES}",
     ):
         try:

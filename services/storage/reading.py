@@ -1,0 +1,131 @@
+"""Questions to the tables of verdicts, each within one read transaction."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from alerting.alert import SEVERITY_ORDER, rank
+from services.storage.appending import mark
+from services.storage.base import Flagged, Kept, Page, Tail, VerdictQuery
+from services.storage.packing import Frame, decode_frame, unpack
+from services.wire import Recorded
+
+_COLUMNS = "v.event_id, v.user_id, v.frame, v.document"
+_FIRST = f"SELECT {_COLUMNS} FROM verdicts v WHERE v.event_id IN (SELECT value FROM json_each(?))"
+_GET = f"""
+    SELECT {_COLUMNS}, v.recorded, b.version, b.path, b.manifest, e.features, e.baseline
+    FROM verdicts v JOIN frames f USING (frame) JOIN bundles b USING (bundle)
+    LEFT JOIN evidence e USING (place) WHERE v.event_id = ?
+"""
+_FLAGGED = f"""
+    SELECT {_COLUMNS}, v.place, v.severity FROM verdicts v INDEXED BY flagged_by_place
+    WHERE v.severity > 0 AND v.place > ? ORDER BY v.place LIMIT ?
+"""
+_UNOFFERED = f"""
+    SELECT {_COLUMNS}, v.place, v.stamp, v.address, e.baseline, e.traceparent
+    FROM verdicts v INDEXED BY flagged_by_place LEFT JOIN evidence e USING (place)
+    WHERE v.severity > 0 AND v.place > (SELECT value FROM marks WHERE name = 'offered')
+    ORDER BY v.place LIMIT ?
+"""
+_VERSION = "v.frame IN (SELECT frame FROM frames JOIN bundles USING (bundle) WHERE version = ?)"
+
+
+class Verdicts:
+    """Reads verdicts; remembers frames, which never change."""
+
+    def __init__(self) -> None:
+        self._frames: dict[int, Frame] = {}
+
+    def first(self, connection: sqlite3.Connection, event_ids: Sequence[str]) -> dict[str, bytes]:
+        """The verdicts of those that are kept."""
+        found = connection.execute(_FIRST, (json.dumps(list(event_ids)),)).fetchall()
+        return {row[0]: self._verdict(connection, row) for row in found}
+
+    def get(self, connection: sqlite3.Connection, event_id: str) -> Kept | None:
+        """All that is kept of one event."""
+        row = connection.execute(_GET, (event_id,)).fetchone()
+        if row is None:
+            return None
+        recorded_s, version, path, manifest, features, baseline = row[4:]
+        verdict = self._verdict(connection, row)
+        return Kept(verdict, version, path, manifest, recorded_s, features, baseline)
+
+    def flagged(self, connection: sqlite3.Connection, after: int | None, limit: int) -> Tail:
+        """What was flagged after a place."""
+        last = mark(connection, "place")
+        if after is None or after > last:
+            return Tail(last)
+        rows = connection.execute(_FLAGGED, (after, limit)).fetchall()
+        flagged = [
+            Flagged(row[4], SEVERITY_ORDER[row[5]], row[1], self._verdict(connection, row))
+            for row in rows
+        ]
+        return Tail(flagged[-1].place if len(flagged) == limit else last, flagged)
+
+    def unoffered(self, connection: sqlite3.Connection, limit: int) -> tuple[Recorded, int] | None:
+        """The oldest that were flagged and not offered yet."""
+        rows = connection.execute(_UNOFFERED, (limit,)).fetchall()
+        if not rows:
+            return None
+        recorded = Recorded(
+            event_ids=[row[0] for row in rows],
+            verdicts=[self._verdict(connection, row) for row in rows],
+            columns=0,
+            values=b"",
+            stamps=np.array([row[5] for row in rows], np.float64).tobytes(),
+            addresses=[row[6] for row in rows],
+            evidence={index: row[7] for index, row in enumerate(rows) if row[7] is not None},
+            alerts=list(range(len(rows))),
+            traces={index: row[8] for index, row in enumerate(rows) if row[8] is not None},
+        )
+        return recorded, rows[-1][4]
+
+    def page(self, connection: sqlite3.Connection, query: VerdictQuery) -> Page:
+        """The newest that a query asks for."""
+        conditions, values = _conditions(query)
+        where = " AND ".join(conditions) or "TRUE"
+        rows = connection.execute(
+            f"SELECT {_COLUMNS}, v.stamp, v.place FROM verdicts v WHERE {where} "
+            "ORDER BY v.stamp DESC, v.place DESC LIMIT ?",
+            (*values, query.limit + 1),
+        ).fetchall()
+        shown = rows[: query.limit]
+        after = (shown[-1][4], shown[-1][5]) if len(rows) > query.limit else None
+        return Page([self._verdict(connection, row) for row in shown], after)
+
+    def _verdict(self, connection: sqlite3.Connection, row: Sequence[Any]) -> bytes:
+        event_id, user_id, number, document = row[:4]
+        frame = self._frames.get(number)
+        if frame is None:
+            (encoded,) = connection.execute(
+                "SELECT document FROM frames WHERE frame = ?", (number,)
+            ).fetchone()
+            frame = self._frames[number] = decode_frame(encoded)
+        return unpack(frame, event_id, user_id, document)
+
+
+def _conditions(query: VerdictQuery) -> tuple[list[str], list[Any]]:
+    least = None if query.severity_at_least is None else rank(query.severity_at_least)
+    asked: list[tuple[str, Any]] = [
+        ("v.stamp >= ?", query.since_s),
+        ("v.stamp < ?", query.until_s),
+        ("v.user_id = ?", query.user),
+        ("v.address <> '' AND v.address = ?", query.address),
+        ("v.severity > 0 AND v.severity >= ?", least or None),
+        ("v.severity > 0 AND v.reason = ?", query.reason),
+        (_VERSION, query.version),
+    ]
+    conditions = [condition for condition, value in asked if value is not None]
+    values = [value for _, value in asked if value is not None]
+    if query.anomaly is not None:
+        conditions.append("v.severity > 0" if query.anomaly else "v.severity = 0")
+    if query.after is not None:
+        stamp, place = query.after
+        conditions.append("v.stamp <= ? AND (v.stamp < ? OR v.place < ?)")
+        values += [stamp, stamp, place]
+    return conditions, values

@@ -1,0 +1,84 @@
+"""The tables of the verdict store, as the scripts that led to them (``sqlite.Database``)."""
+
+from __future__ import annotations
+
+#: ``place`` grows in the order of recording and is never used again: the cursor of the stream.
+#: ``severity`` is the rank of the verdict's severity, 0 for what is not flagged. ``frame`` and
+#: ``document`` are those of ``packing.Packed``. ``stamp`` is when the event happened.
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE marks (
+        name TEXT PRIMARY KEY,
+        value INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    INSERT INTO marks VALUES
+        ('place', 0), ('offered', 0), ('ordinary', 0), ('flagged', 0), ('shadow', 0);
+
+    CREATE TABLE bundles (
+        bundle INTEGER PRIMARY KEY,
+        version TEXT NOT NULL,
+        manifest TEXT NOT NULL,
+        path TEXT NOT NULL,
+        UNIQUE (version, manifest)
+    );
+    CREATE TABLE frames (
+        frame INTEGER PRIMARY KEY,
+        document BLOB NOT NULL,
+        bundle INTEGER NOT NULL REFERENCES bundles,
+        UNIQUE (document, bundle)
+    );
+
+    CREATE TABLE verdicts (
+        place INTEGER PRIMARY KEY,
+        event_id TEXT NOT NULL UNIQUE,
+        stamp REAL NOT NULL,
+        recorded INTEGER NOT NULL,
+        user_id TEXT NOT NULL,
+        address TEXT NOT NULL,
+        frame INTEGER NOT NULL REFERENCES frames,
+        severity INTEGER NOT NULL,
+        reason TEXT,
+        document BLOB NOT NULL
+    );
+    CREATE INDEX verdicts_by_time ON verdicts (stamp);
+    CREATE INDEX verdicts_by_user ON verdicts (user_id, stamp);
+    CREATE INDEX verdicts_by_address ON verdicts (address, stamp) WHERE address <> '';
+    CREATE INDEX flagged_by_time ON verdicts (stamp) WHERE severity > 0;
+    CREATE INDEX flagged_by_place ON verdicts (place) WHERE severity > 0;
+
+    CREATE TABLE evidence (
+        place INTEGER PRIMARY KEY,
+        columns INTEGER NOT NULL,
+        features BLOB NOT NULL,
+        baseline BLOB,
+        traceparent TEXT
+    );
+
+    CREATE TABLE shadow (
+        place INTEGER PRIMARY KEY,
+        event_id TEXT NOT NULL,
+        bundle INTEGER NOT NULL REFERENCES bundles,
+        stamp REAL NOT NULL,
+        recorded INTEGER NOT NULL,
+        severity INTEGER NOT NULL,
+        reason TEXT,
+        UNIQUE (event_id, bundle)
+    );
+    CREATE INDEX shadow_by_time ON shadow (bundle, stamp);
+
+    CREATE TABLE routings (
+        revision INTEGER PRIMARY KEY,
+        at REAL NOT NULL,
+        by TEXT NOT NULL,
+        note TEXT NOT NULL,
+        document BLOB NOT NULL
+    );
+    CREATE TABLE audits (
+        entry INTEGER PRIMARY KEY,
+        at REAL NOT NULL,
+        kind TEXT NOT NULL,
+        by TEXT NOT NULL,
+        detail TEXT NOT NULL
+    );
+    """,
+)

@@ -1,0 +1,100 @@
+"""What is beyond the limits goes, a few verdicts at a time, the least important first."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import Literal
+
+from services.storage.appending import mark
+from services.storage.base import Limits
+
+DAY_S = 86400.0
+#: Pages given back to the disk in one step: 2 MiB, which takes some 20 ms.
+VACUUM_PAGES = 512
+
+Kind = Literal["shadow", "ordinary", "flagged"]
+
+_SHADOW = "SELECT place, recorded FROM shadow WHERE place > ? ORDER BY place"
+_ORDINARY = """
+    SELECT place, recorded FROM verdicts NOT INDEXED
+    WHERE place > ? AND severity = 0 ORDER BY place
+"""
+_FLAGGED = """
+    SELECT place, recorded FROM verdicts INDEXED BY flagged_by_place
+    WHERE place > ? AND severity > 0 ORDER BY place
+"""
+_OLDEST: dict[Kind, str] = {"shadow": _SHADOW, "ordinary": _ORDINARY, "flagged": _FLAGGED}
+
+
+class Trimmer:
+    """Takes steps towards the limits; ``most_pages`` is what may be in use. One thread, one file.
+
+    It remembers where each kind begins, so that what outlasts the others is not read every time.
+    """
+
+    def __init__(self, limits: Limits, most_pages: int) -> None:
+        self._limits = limits
+        self._most_pages = most_pages
+        self._begin: dict[Kind, int] = {"shadow": 0, "ordinary": 0, "flagged": 0}
+
+    def trim(self, connection: sqlite3.Connection, now_s: float, most: int) -> int:
+        """Within a transaction: remove at most so many verdicts; how many went."""
+        limits = self._limits
+        shadow, ordinary, flagged = (
+            mark(connection, kind) for kind in ("shadow", "ordinary", "flagged")
+        )
+        before_s = now_s - limits.most_days * DAY_S
+        gone = self._remove(connection, "shadow", shadow - limits.most_shadow, before_s, most)
+        over = ordinary - (ordinary if limits.most_verdicts is None else limits.most_verdicts)
+        gone += self._remove(connection, "ordinary", over, before_s, most - gone)
+        before_s = now_s - limits.most_alert_days * DAY_S
+        gone += self._remove(connection, "flagged", 0, before_s, most - gone)
+        if gone == 0 and _pages(connection, "page_count", "freelist_count") > self._most_pages:
+            gone = self._make_room(connection, most, shadow, ordinary, flagged)
+        self._give_back(connection)
+        return gone
+
+    def _make_room(
+        self, connection: sqlite3.Connection, most: int, shadow: int, ordinary: int, flagged: int
+    ) -> int:
+        steps: tuple[tuple[Kind, int], ...] = (
+            ("shadow", shadow),
+            ("ordinary", ordinary - self._limits.least_verdicts),
+            ("flagged", flagged),
+            ("ordinary", ordinary),
+        )
+        for kind, removable in steps:
+            if removable > 0:
+                return self._remove(connection, kind, removable, 0.0, most)
+        return 0
+
+    def _remove(
+        self, connection: sqlite3.Connection, kind: Kind, beyond: int, before_s: float, most: int
+    ) -> int:
+        """The oldest of a kind: ``beyond`` of them, and what was recorded before a time."""
+        places: list[tuple[int]] = []
+        with closing(connection.execute(_OLDEST[kind], (self._begin[kind],))) as oldest:
+            for place, recorded_s in oldest:
+                if not places:
+                    self._begin[kind] = place - 1
+                if len(places) == most or (len(places) >= beyond and recorded_s >= before_s):
+                    break
+                places.append((place,))
+        for table in ("shadow",) if kind == "shadow" else ("verdicts", "evidence"):
+            connection.executemany(f"DELETE FROM {table} WHERE place = ?", places)
+        change = (len(places), kind)
+        connection.execute("UPDATE marks SET value = value - ? WHERE name = ?", change)
+        return len(places)
+
+    def _give_back(self, connection: sqlite3.Connection) -> None:
+        """A file larger than it may be shrinks; otherwise free pages are used again."""
+        if _pages(connection, "page_count") > self._most_pages:
+            connection.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+
+
+def _pages(connection: sqlite3.Connection, whole: str, without: str | None = None) -> int:
+    (pages,) = connection.execute(f"PRAGMA {whole}").fetchone()
+    if without is not None:
+        pages -= connection.execute(f"PRAGMA {without}").fetchone()[0]
+    return int(pages)

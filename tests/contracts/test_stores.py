@@ -1,0 +1,439 @@
+"""What every ``Store`` promises (services/storage/base.py)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import pytest
+
+from services.storage.base import (
+    AuditEntry,
+    Comparison,
+    Disagreement,
+    Kept,
+    Limits,
+    RoutingEntry,
+    Store,
+    Tail,
+    VerdictQuery,
+)
+from services.storage.verdicts import SqliteStore
+from tests.unit.services.storage.batches import batch, encoded, evidence_of, values, verdict
+
+T = TypeVar("T")
+
+DAY_S = 86400.0
+NOW_S = 1_000_000.0
+ROOMY = Limits(most_bytes=1 << 30, most_days=30, most_alert_days=365)
+
+Make = Callable[..., Store]
+
+
+@pytest.fixture(params=["file", "memory"])
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
+    """Makes stores with some limits."""
+    made: list[Store] = []
+
+    def one(**limits: Any) -> Store:
+        path = tmp_path / f"{len(made)}.db" if request.param == "file" else None
+        given = {name: getattr(ROOMY, name) for name in Limits.__slots__} | limits
+        made.append(SqliteStore(path, Limits(**given)))
+        return made[-1]
+
+    yield one
+    for store in made:
+        store.close()
+
+
+def run(talk: Awaitable[T]) -> T:
+    async def talking() -> T:
+        return await talk
+
+    return asyncio.run(talking())
+
+
+async def trimmed(store: Store, now_s: float, most: int = 1000) -> int:
+    """How many go until nothing more does."""
+    total = 0
+    while gone := await store.trim(now_s, most):
+        total += gone
+    return total
+
+
+async def ids(store: Store, **query: Any) -> list[str]:
+    """The event ids of a page."""
+    page = await store.page(VerdictQuery(**query))
+    return [msgspec.json.decode(each)["event_id"] for each in page.verdicts]
+
+
+def test_an_event_that_is_not_kept(make: Make) -> None:
+    async def talk(store: Store) -> None:
+        assert await store.get("a") is None
+        assert await store.first(["a"]) == {}
+        assert await store.first([]) == {}
+
+    run(talk(make()))
+
+
+def test_an_ordinary_verdict_is_kept_alone(make: Make) -> None:
+    ordinary = verdict("a", score=0.98)
+
+    async def talk(store: Store) -> None:
+        recorded = batch(ordinary, evidence={0: evidence_of("a")})
+        assert await store.append([recorded], NOW_S) == 1
+        kept = await store.get("a")
+        assert kept == Kept(encoded(ordinary), "v1", "bundles/v1", "", NOW_S)
+
+    run(talk(make()))
+
+
+@pytest.mark.parametrize(
+    "notable",
+    [verdict("b", "high", "impossible_travel"), verdict("b", score=0.99)],
+    ids=["flagged", "rarest 1 %"],
+)
+def test_a_notable_verdict_is_kept_with_features_and_evidence(make: Make, notable: Any) -> None:
+    async def talk(store: Store) -> None:
+        evidence = evidence_of("b")
+        recorded = batch(verdict("a"), notable, evidence={1: evidence})
+        await store.append([recorded], NOW_S)
+        expected = Kept(encoded(notable), "v1", "bundles/v1", "", NOW_S, values(1), evidence)
+        assert await store.get("b") == expected
+
+    run(talk(make()))
+
+
+def test_the_first_verdict_of_an_event_stays(make: Make) -> None:
+    first, other = verdict("a"), verdict("a", "high", "impossible_travel")
+
+    async def talk(store: Store) -> None:
+        assert await store.append([batch(first)], NOW_S) == 1
+        assert await store.append([batch(other, verdict("b"))], NOW_S) == 1
+        assert await store.first(["a", "b", "c"]) == {
+            "a": encoded(first),
+            "b": encoded(verdict("b")),
+        }
+        kept = await store.get("a")
+        assert kept is not None
+        assert kept.values is None
+        assert (await store.size()).flagged == 0
+        assert await store.unoffered(10) is None
+
+    run(talk(make()))
+
+
+def test_the_same_event_twice_in_one_call(make: Make) -> None:
+    async def talk(store: Store) -> None:
+        twice = batch(verdict("a"), verdict("a", "low", "off_hours_login"))
+        assert await store.append([twice, batch(verdict("a"))], NOW_S) == 1
+        assert (await store.size()).ordinary == 1
+
+    run(talk(make()))
+
+
+def test_what_is_no_verdict_is_refused_with_its_whole_call(make: Make) -> None:
+    async def talk(store: Store) -> None:
+        broken = msgspec.structs.replace(verdict("b"), score="much")
+        with pytest.raises(ValueError, match="could not convert"):
+            await store.append([batch(verdict("a")), batch(broken)], NOW_S)
+        assert await store.first(["a", "b"]) == {}
+        assert await store.append([batch(verdict("a"))], NOW_S) == 1
+        kept = await store.get("a")
+        assert kept is not None
+        assert kept.version == "v1"
+
+    run(talk(make()))
+
+
+def test_many_ids_at_once(make: Make) -> None:
+    many = [verdict(f"e{number}") for number in range(3000)]
+
+    async def talk(store: Store) -> None:
+        await store.append([batch(*many)], NOW_S)
+        found = await store.first([each.event_id for each in many] + ["other"])
+        assert found == {each.event_id: encoded(each) for each in many}
+
+    run(talk(make()))
+
+
+PEOPLE = batch(
+    verdict("a0", user_id="ann"),
+    verdict("b1", "low", "off_hours_login", user_id="bob"),
+    verdict("a2", "high", "impossible_travel", user_id="ann"),
+    verdict("a3", user_id="ann"),
+)
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({}, ["a3", "a2", "b1", "a0"]),
+        ({"user": "ann"}, ["a3", "a2", "a0"]),
+        ({"user": "zoe"}, []),
+        ({"since_s": 1001.0, "until_s": 1003.0}, ["a2", "b1"]),
+        ({"anomaly": True}, ["a2", "b1"]),
+        ({"anomaly": False, "user": "ann"}, ["a3", "a0"]),
+        ({"severity_at_least": "medium"}, ["a2"]),
+        ({"severity_at_least": "info"}, ["a3", "a2", "b1", "a0"]),
+        ({"reason": "off_hours_login"}, ["b1"]),
+        ({"version": "v1", "limit": 1}, ["a3"]),
+        ({"version": "v2"}, []),
+        ({"address": "192.0.2.7", "user": "bob"}, ["b1"]),
+        ({"address": "192.0.2.8"}, []),
+    ],
+)
+def test_verdicts_by_what_they_are_found_by(
+    make: Make, query: dict[str, Any], expected: list[str]
+) -> None:
+    async def talk(store: Store) -> None:
+        await store.append([PEOPLE], NOW_S)
+        assert await ids(store, **query) == expected
+
+    run(talk(make()))
+
+
+def test_pages_hold_every_verdict_once_though_events_happen_at_one_time(make: Make) -> None:
+    names = [f"e{number}" for number in range(7)]
+
+    async def talk(store: Store) -> None:
+        for name in names:
+            await store.append([batch(verdict(name), at_s=5.0)], NOW_S)
+        seen, after = [], None
+        while True:
+            page = await store.page(VerdictQuery(limit=3, after=after))
+            seen += [msgspec.json.decode(each)["event_id"] for each in page.verdicts]
+            after = page.after
+            if after is None:
+                break
+        assert seen == names[::-1]
+
+    run(talk(make()))
+
+
+def test_flagged_verdicts_in_order_of_recording(make: Make) -> None:
+    async def talk(store: Store) -> None:
+        start = await store.flagged(None, 10)
+        assert start.flagged == []
+        await store.append([PEOPLE], NOW_S)
+        await store.append([batch(verdict("late", "low", "unusual_rate"), at_s=1.0)], NOW_S)
+        first = await store.flagged(start.place, 2)
+        assert [(each.user_id, each.severity) for each in first.flagged] == [
+            ("bob", "low"),
+            ("ann", "high"),
+        ]
+        assert first.flagged[1].verdict == PEOPLE.verdicts[2]
+        rest = await store.flagged(first.place, 2)
+        assert [each.user_id for each in rest.flagged] == ["ann"]
+        assert await store.flagged(rest.place, 2) == Tail(rest.place)
+        assert (await store.flagged(None, 2)).place == rest.place
+
+    run(talk(make()))
+
+
+def test_a_place_of_a_store_that_was_lost_counts_as_the_last(make: Make) -> None:
+    async def talk(store: Store) -> None:
+        await store.append([PEOPLE], NOW_S)
+        last = (await store.flagged(None, 1)).place
+        assert await store.flagged(10**12, 10) == Tail(last)
+
+    run(talk(make()))
+
+
+def test_flagged_verdicts_are_offered_until_somebody_took_them(make: Make) -> None:
+    evidence, trace = evidence_of("b"), "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    flagged = [verdict("b", "high", "impossible_travel"), verdict("c", "low", "unusual_rate")]
+
+    async def talk(store: Store) -> None:
+        await store.append(
+            [batch(verdict("a"), *flagged, evidence={1: evidence}, traces={1: trace})], NOW_S
+        )
+        found = await store.unoffered(10)
+        assert found is not None
+        recorded, place = found
+        assert recorded.verdicts == [encoded(each) for each in flagged]
+        assert (recorded.event_ids, recorded.alerts) == (["b", "c"], [0, 1])
+        assert (recorded.evidence, recorded.traces) == ({0: evidence}, {0: trace})
+        assert recorded.stamps == batch(*flagged, at_s=1001.0).stamps
+        one_by_one = await store.unoffered(1)
+        assert one_by_one is not None
+        await store.offered(one_by_one[1])
+        rest = await store.unoffered(10)
+        assert rest is not None
+        assert rest[0].event_ids == ["c"]
+        await store.offered(place)
+        assert await store.unoffered(10) is None
+
+    run(talk(make()))
+
+
+LIVE = batch(
+    verdict("both", "low", "unusual_rate"),
+    verdict("live", "high", "impossible_travel"),
+    verdict("shadow"),
+    verdict("none"),
+)
+SHADOW = batch(
+    verdict("both", "high", "impossible_travel", variant="shadow", model_version="v2"),
+    verdict("live", variant="shadow", model_version="v2"),
+    verdict("shadow", "low", "off_hours_login", variant="shadow", model_version="v2"),
+    verdict("none", variant="shadow", model_version="v2"),
+    verdict("gone", variant="shadow", model_version="v2"),
+    shadow=True,
+    version="v2",
+    path="bundles/v2",
+)
+
+
+def test_a_shadow_version_is_compared_with_what_was_answered(make: Make) -> None:
+    async def talk(store: Store) -> None:
+        await store.append([SHADOW, LIVE], NOW_S)
+        assert await store.append([SHADOW], NOW_S) == 0
+        assert await store.compare("v2", 0.0) == Comparison(
+            both=1,
+            only_live=1,
+            only_shadow=1,
+            neither=1,
+            unmatched=1,
+            live_reasons={"impossible_travel": 1},
+            shadow_reasons={"off_hours_login": 1},
+        )
+        assert await store.compare("v2", 1003.0) == Comparison(neither=1, unmatched=1)
+        assert await store.compare("v3", 0.0) == Comparison()
+        assert await store.disagreements("v2", 0.0, 10) == [
+            Disagreement("shadow", 1002.0, "info", None, "low", "off_hours_login"),
+            Disagreement("live", 1001.0, "high", "impossible_travel", "info", None),
+        ]
+        assert len(await store.disagreements("v2", 0.0, 1)) == 1
+
+    run(talk(make()))
+
+
+def test_a_shadow_verdict_answers_nobody_and_raises_no_alert(make: Make) -> None:
+    async def talk(store: Store) -> None:
+        await store.append([SHADOW], NOW_S)
+        assert await store.get("both") is None
+        assert await store.first(["both"]) == {}
+        assert (await store.flagged(0, 10)).flagged == []
+        assert await store.unoffered(10) is None
+        assert await ids(store) == []
+        assert (await store.size()).shadow == 5
+
+    run(talk(make()))
+
+
+def test_routings_are_numbered_and_kept(make: Make) -> None:
+    async def talk(store: Store) -> None:
+        assert await store.routings(1) == []
+        assert await store.save_routing(b"{}", "kim", "first", 1.0) == 1
+        assert await store.save_routing(b"[]", "lee", "", 2.0) == 2
+        newest = RoutingEntry(2, 2.0, "lee", "", b"[]")
+        assert await store.routings(1) == [newest]
+        assert await store.routings(10) == [newest, RoutingEntry(1, 1.0, "kim", "first", b"{}")]
+
+    run(talk(make()))
+
+
+def test_audit_entries_are_kept(make: Make) -> None:
+    async def talk(store: Store) -> None:
+        await store.audit("promote", "kim", "v2", 1.0)
+        await store.audit("rollback", "lee", "v1", 2.0)
+        assert await store.audits(1) == [AuditEntry(2.0, "rollback", "lee", "v1")]
+        assert len(await store.audits(10)) == 2
+
+    run(talk(make()))
+
+
+def test_old_verdicts_go_and_alerts_stay_longer(make: Make) -> None:
+    async def talk(store: Store) -> None:
+        await store.append([PEOPLE], 0.0)
+        await store.append([batch(verdict("new"))], 20 * DAY_S)
+        assert await trimmed(store, 29 * DAY_S) == 0
+        assert await trimmed(store, 31 * DAY_S) == 2
+        assert await ids(store) == ["a2", "b1", "new"]
+        kept = await store.get("a2")
+        assert kept is not None
+        assert kept.values == values(2)
+        assert await trimmed(store, 366 * DAY_S) == 3
+        size = await store.size()
+        assert (size.ordinary, size.flagged, size.oldest_s) == (0, 0, None)
+
+    run(talk(make()))
+
+
+def test_no_more_is_removed_than_asked_for(make: Make) -> None:
+    async def talk(store: Store) -> None:
+        await store.append([batch(*(verdict(f"e{n}") for n in range(5)))], 0.0)
+        assert [await store.trim(40 * DAY_S, 2) for _ in range(4)] == [2, 2, 1, 0]
+
+    run(talk(make()))
+
+
+def test_at_most_so_many_ordinary_verdicts(make: Make) -> None:
+    async def talk(store: Store) -> None:
+        await store.append([PEOPLE, batch(verdict("c4"), verdict("c5"))], NOW_S)
+        assert await trimmed(store, NOW_S) == 2
+        assert await ids(store, anomaly=False) == ["c5", "c4"]
+        assert await ids(store, anomaly=True) == ["a2", "b1"]
+
+    run(talk(make(most_verdicts=2)))
+
+
+def test_at_most_so_many_shadow_verdicts(make: Make) -> None:
+    async def talk(store: Store) -> None:
+        await store.append([SHADOW, LIVE], NOW_S)
+        assert await trimmed(store, NOW_S) == 3
+        assert await store.compare("v2", 0.0) == Comparison(neither=1, unmatched=1)
+
+    run(talk(make(most_shadow=2)))
+
+
+def test_when_space_runs_out_the_least_important_goes_first(make: Make) -> None:
+    """Shadow verdicts, ordinary ones but the newest, alerts, and only then the newest."""
+    plain = [verdict(f"p{number}", user_id="u" * 200) for number in range(2000)]
+    alerts = [verdict(f"f{number}", "high", "impossible_travel") for number in range(2000)]
+
+    async def talk(store: Store) -> None:
+        await store.append([SHADOW, batch(*alerts), batch(*plain)], NOW_S)
+        history = []
+        while await store.trim(NOW_S, 250):
+            size = await store.size()
+            history.append((size.shadow, size.ordinary, size.flagged))
+        assert history[0] == (0, 2000, 2000)
+        only_alerts_went = next(index for index, each in enumerate(history) if each[2] < 2000)
+        assert history[only_alerts_went - 1] == (0, 500, 2000)
+        assert (await store.size()).used_bytes <= 512 << 10
+        assert await store.first(["p1999"])
+
+    run(talk(make(most_bytes=512 << 10, least_verdicts=500)))
+
+
+def test_space_is_used_again(make: Make) -> None:
+    """However much is written, what lies on the disk stays within the limit."""
+    most_bytes = 1 << 20
+
+    async def talk(store: Store) -> None:
+        for number in range(30):
+            plain = [verdict(f"{number}-{n}") for n in range(500)]
+            await store.append([batch(*plain)], NOW_S)
+            while await store.trim(NOW_S, 1000):
+                pass
+        size = await store.size()
+        assert 1000 < size.ordinary < 15_000
+        assert size.used_bytes <= most_bytes
+        assert await store.first(["29-499", "0-0"]) == {"29-499": encoded(verdict("29-499"))}
+
+    run(talk(make(most_bytes=most_bytes)))
+
+
+def test_size_tells_what_there_is(make: Make) -> None:
+    async def talk(store: Store) -> None:
+        await store.append([PEOPLE], 5.0)
+        size = await store.size()
+        assert (size.ordinary, size.flagged, size.oldest_s) == (2, 2, 5.0)
+        assert 0 < size.used_bytes <= size.file_bytes
+
+    run(talk(make()))
