@@ -123,13 +123,14 @@ def changing(path: Path) -> Iterator[list[Key]]:
 def _write(path: Path, keys: tuple[Key, ...]) -> None:
     draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     content = msgspec.json.format(msgspec.json.encode(_Document(keys)), indent=1) + b"\n"
-    file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
-        os.write(file, content)
-        os.fsync(file)
+        with open(draft, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
     finally:
-        os.close(file)
-    draft.replace(path)
+        draft.unlink(missing_ok=True)
 
 
 def create(

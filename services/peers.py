@@ -28,8 +28,9 @@ def origin_network(address: str) -> str:
         parsed = ip_address(address)
     except ValueError:
         return address[:64]
-    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is None:
-        return str(ip_network((parsed, 64), strict=False))
+    if isinstance(parsed, IPv6Address):
+        mapped = parsed.ipv4_mapped
+        return str(mapped or ip_network((parsed, 64), strict=False))
     return str(parsed)
 
 
