@@ -30,10 +30,11 @@ _LONGEST_LIST = 20
 def diff(args: argparse.Namespace) -> int:
     """Exit code 0 whether or not anything differs."""
     from ensemble.scorer import load_bundle
+    from models.bundle import Bundle
 
     registry = registry_of(load())
-    first = load_bundle(bundle_path(args.first, registry))
-    second = load_bundle(bundle_path(args.second, registry))
+    read = load_bundle if args.events else Bundle.load
+    first, second = (read(bundle_path(name, registry)) for name in (args.first, args.second))
     differences = dict(_differences(first.manifest, second.manifest))
     compared = _compare(args, first, second) if args.events else None
     if args.json:

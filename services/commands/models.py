@@ -123,9 +123,9 @@ def _show(args: argparse.Namespace) -> int:
 
 def _register(args: argparse.Namespace) -> int:
     """Exit code 0 once the bundle is registered, also when it was before."""
-    from ensemble.scorer import load_bundle
+    from models.bundle import Bundle
 
-    bundle = load_bundle(args.bundle)
+    bundle = Bundle.load(args.bundle)
     registry = registry_of(load())
     known = any(one.checksum == bundle.manifest.checksum for one in registry.versions())
     run = "" if known else registry.tracking.log_training(bundle)

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from models.bundle import Bundle, write_bundle
+from models.bundle import Bundle, copy_bundle, write_bundle
 from models.export import Graph
 from models.manifest import (
     BundleError,
@@ -267,3 +267,21 @@ def test_a_failed_write_leaves_the_old_bundle(path: Path, tmp_path: Path) -> Non
         )
     assert Bundle.load(path).version == "2026-11-22.1"
     assert [child.name for child in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_copy_is_the_same_byte_for_byte(path: Path, tmp_path: Path) -> None:
+    to = tmp_path / "elsewhere" / "b"
+    written(to, version="2026-11-21.1")
+    copy = copy_bundle(Bundle.load(path), to)
+    assert copy.version == "2026-11-22.1"
+    for file in path.iterdir():
+        assert (to / file.name).read_bytes() == file.read_bytes()
+
+
+def test_a_copy_replaces_nothing_but_a_bundle(path: Path, tmp_path: Path) -> None:
+    to = tmp_path / "notes"
+    to.mkdir()
+    (to / "mine.txt").write_text("mine")
+    with pytest.raises(NotReplaceable):
+        copy_bundle(Bundle.load(path), to)
+    assert (to / "mine.txt").read_text() == "mine"
