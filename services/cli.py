@@ -17,9 +17,12 @@ COMMANDS: dict[str, str] = {
     "train": "services.commands.train",
     "score": "services.commands.score",
     "evaluate": "services.commands.evaluate",
+    "models": "services.commands.models",
     "serve": "services.commands.serve",
+    "routing": "services.commands.routing",
     "stop": "services.commands.stop",
     "keys": "services.commands.keys",
+    "alerts": "services.commands.alerts",
     "doctor": "services.commands.doctor",
     "demo": "services.commands.demo",
     "bench": "services.commands.bench",
@@ -93,6 +96,7 @@ def _bad_input() -> tuple[type[BaseException], ...]:
     from models.base import ModelError
     from preprocessing.history import HistoryError
     from preprocessing.sources import SourceError
+    from services.commands.live import GatewayError
     from services.settings import SettingsError
     from tuning.data import LabelsError
     from tuning.train import TrainingError
@@ -104,6 +108,7 @@ def _bad_input() -> tuple[type[BaseException], ...]:
         LabelsError,
         TrainingError,
         SettingsError,
+        GatewayError,
         OSError,
     )
 

@@ -125,7 +125,16 @@ def _prepare(home: Path) -> int:
             "--out",
             str(data),
         ],
-        ["train", "--events", str(data / "events.csv"), "--until", LIVE_FROM, "--out", str(bundle)],
+        [
+            "train",
+            "--events",
+            str(data / "events.csv"),
+            "--until",
+            LIVE_FROM,
+            "--out",
+            str(bundle),
+            "--no-register",
+        ],
     )
     for words in commands:
         print(f"\n$ ztad {' '.join(words)}", flush=True)
