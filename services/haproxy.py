@@ -21,10 +21,19 @@ from typing import Any
 
 #: What a launcher is called; it is recognised by its name.
 LAUNCHER = "ztad-haproxy"
-#: Serve listens on all addresses, a name of HAProxy's own.
+#: All addresses, and how HAProxy calls them.
 EVERYWHERE = {"0.0.0.0": "*", "::": "[::]"}
 _FORWARD = "    option forwardfor"
 _BIND = re.compile(r"^( +bind )(\S*):(\d+)$", re.MULTILINE)
+
+
+def bracketed(host: str) -> str:
+    """A host as it stands before a port.
+
+    >>> bracketed("::1"), bracketed("192.0.2.7")
+    ('[::1]', '192.0.2.7')
+    """
+    return f"[{host}]" if ":" in host else host
 
 
 def tells_peers(binary: str) -> bool:
@@ -67,7 +76,7 @@ def _bound(section: str, *, public: str, pages: str) -> str:
     host = {"frontend http_frontend": public, "frontend prometheus": pages, "listen stats": pages}
     if not host.get(name):
         return section
-    address = EVERYWHERE.get(host[name], host[name])
+    address = EVERYWHERE.get(host[name]) or bracketed(host[name])
     section, found = _BIND.subn(rf"\g<1>{address}:\g<3>", section)
     if not found:
         raise ValueError(f"no address in '{name}' of Serve's HAProxy configuration")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import psutil
 
 from services import runs
+from services.haproxy import bracketed
 from services.peers import is_loopback
 
 #: What Ray's own programs are, by a part of their command line.
@@ -37,8 +38,7 @@ class Listener:
         return not is_loopback(self.address)
 
     def __str__(self) -> str:
-        host = f"[{self.address}]" if ":" in self.address else self.address
-        return f"{host}:{self.port}"
+        return f"{bracketed(self.address)}:{self.port}"
 
 
 def listeners(run: runs.Run) -> list[Listener]:

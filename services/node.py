@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from services import lean, runs, telemetry
-from services.haproxy import tells_peers, write_launcher
+from services.haproxy import EVERYWHERE, bracketed, tells_peers, write_launcher
 from services.http import error_body
 from services.listening import listeners, table
-from services.peers import is_loopback
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -102,7 +101,7 @@ class Node:
     def url(self) -> str:
         """Where to reach the gateway from this machine."""
         host = self._settings.host
-        local = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+        local = LOOPBACK if host in EVERYWHERE else bracketed(host)
         return f"http://{local}:{self._settings.port}"
 
     def start(self, arguments: dict[str, Any]) -> None:
@@ -115,7 +114,8 @@ class Node:
         self._run = runs.this_process(run_id, settings.host, settings.port, folder)
         runs.write(settings.home, self._run)
         try:
-            prepare_environment(run_id, folder, public=settings.host)
+            keys = arguments.get("auth") == "keys"
+            prepare_environment(run_id, folder, public=settings.host, keys=keys)
         except FileNotFoundError as error:
             raise StartError(str(error)) from None
         lean.import_serve()
@@ -178,7 +178,8 @@ class Node:
 
 def check_port(host: str, port: int) -> None:
     """Raises :class:`StartError` if somebody listens there."""
-    with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as probe:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with closing(socket.socket(family, socket.SOCK_STREAM)) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -189,11 +190,13 @@ def check_port(host: str, port: int) -> None:
             ) from None
 
 
-def prepare_environment(run_id: str, folder: Path, *, public: str = LOOPBACK) -> dict[str, int]:
+def prepare_environment(
+    run_id: str, folder: Path, *, public: str = LOOPBACK, keys: bool = False
+) -> dict[str, int]:
     """Set what Ray and Serve read at import, here and in every child; returns the ports chosen.
 
-    ``public`` is where HAProxy is to take requests. Must run before ``ray.serve`` is imported.
-    Raises FileNotFoundError without an HAProxy.
+    ``public`` is where HAProxy is to take requests, ``keys`` whether API keys decide who is let
+    in. Must run before ``ray.serve`` is imported. Raises FileNotFoundError without an HAProxy.
     """
     ports = dict(zip(("haproxy metrics", "haproxy stats", "fallback proxy"), free_ports(3),
                      strict=True))  # fmt: skip
@@ -220,7 +223,7 @@ def prepare_environment(run_id: str, folder: Path, *, public: str = LOOPBACK) ->
     _keep_local_traffic_off_proxies()
     _use_tracing()
     _lock_up(folder)
-    _tell_peers(folder, public)
+    _tell_peers(folder, public, keys=keys)
     (folder / "h").mkdir(parents=True, exist_ok=True)
     return ports
 
@@ -252,14 +255,14 @@ def _lock_up(folder: Path) -> None:
         os.environ.pop(name, None)
 
 
-def _tell_peers(folder: Path, public: str) -> None:
+def _tell_peers(folder: Path, public: str, *, keys: bool) -> None:
     """Have HAProxy tell the gateway who asks, and the gateway believe HAProxy."""
     if tells_peers(os.environ.get("RAY_SERVE_HAPROXY_BINARY_PATH", "")):
         del os.environ["RAY_SERVE_HAPROXY_BINARY_PATH"]  # of an earlier run
     launcher = write_launcher(folder, public=public, pages=LOOPBACK)
     os.environ["RAY_SERVE_HAPROXY_BINARY_PATH"] = str(launcher)
     # More proxies in front may be believed where keys decide, never where the address does.
-    if is_loopback(public):
+    if not keys:
         os.environ["FORWARDED_ALLOW_IPS"] = "127.0.0.1,::1"
 
 

@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,6 +26,8 @@ SERVING = ("ray", "numpy", "msgspec", "onnxruntime", "httpx", "pydantic", "opent
 TRAINING = ("scikit-learn", "keras", "onnx")
 LEAST_MEMORY_GB = 3.0
 LEAST_DISK_GB = 1.0
+#: Enough to hand somebody the new key.
+KEY_ENDS_SOON = timedelta(days=14)
 #: Ray keeps its objects in shared memory; with less it falls back to files, which is slower.
 LEAST_SHM_MB = 100
 
@@ -72,7 +75,7 @@ def findings(args: argparse.Namespace) -> Iterator[Finding]:
         yield Finding("problem", "settings", str(error), "correct or unset the variable")
         return
     yield _home(settings)
-    yield _keys(settings)
+    yield from _keys(settings)
     yield from _runs(settings)
     yield _port(args.port, settings)
     yield _proxies()
@@ -163,19 +166,41 @@ def _home(settings: Settings) -> Finding:
     return Finding("ok", "home", str(settings.home))
 
 
-def _keys(settings: Settings) -> Finding:
-    if settings.api_keys:
-        return Finding("ok", "API keys", f"{len(settings.api_keys)} configured")
-    mend = "set ZTAD_API_KEYS to serve other machines"
-    return Finding("note", "API keys", "none: only this machine is answered", mend)
+def _keys(settings: Settings) -> Iterator[Finding]:
+    from services.commands.admission import decide, file_keys
+    from services.keys import KeysError
+
+    try:
+        admission = decide(None, None, settings)
+    except KeysError as error:
+        yield Finding("problem", "API keys", str(error), "'ztad serve' does not start like this")
+        return
+    if admission.auth == "none":
+        mend = "'ztad keys create' makes one, to serve other machines"
+        yield Finding("note", "API keys", "none: only this machine is answered", mend)
+        return
+    now = datetime.now(UTC)
+    known = [key for key in file_keys(settings) if key.in_force(now)]
+    counts = f"{len(known)} in {settings.keys_path}, {len(settings.api_keys)} in ZTAD_API_KEYS"
+    yield Finding("ok", "API keys", counts)
+    newest = {key.name: key for key in known}
+    for key in newest.values():
+        if not key.in_force(now + KEY_ENDS_SOON):
+            yield Finding("note", f"API key {key.name}", "expires within two weeks",
+                          f"'ztad keys rotate {key.name}'")  # fmt: skip
+    for note in admission.notes:
+        yield Finding("note", "API keys", note)
 
 
 def _runs(settings: Settings) -> Iterator[Finding]:
     from services import runs
+    from services.listening import listeners, table
 
     for found in runs.recorded(settings.home):
         if runs.supervisor(found) is not None:
             yield Finding("ok", "serving", f"on port {found.port}, process {found.pid}")
+            for line in table(listeners(found)):
+                yield Finding("ok", "listening", line)
         else:
             what = f"a run on port {found.port} was killed and left its record"
             yield Finding("note", "serving", what, "'ztad stop' cleans up, and so does a start")

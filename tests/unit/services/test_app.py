@@ -13,7 +13,7 @@ from ray.serve._private.api import call_user_app_builder_with_args_if_necessary
 from models import DETECTORS
 from models.bundle import Bundle
 from models.manifest import BundleError
-from services.app import AppArgs, MoreThanOnePreprocessor, build, deployment_name
+from services.app import AppArgs, MoreThanOnePreprocessor, NobodyAdmitted, build, deployment_name
 
 
 def deployments(application: Application) -> dict[str, Any]:
@@ -42,6 +42,23 @@ def test_serve_makes_arguments_of_a_plain_mapping(bundle: Bundle) -> None:
     assert deployments(application)
     with pytest.raises(ValidationError, match="bundel"):
         call_user_app_builder_with_args_if_necessary(build, {"bundel": "/models"})
+
+
+def test_asking_for_keys_and_knowing_none(bundle: Bundle) -> None:
+    with pytest.raises(NobodyAdmitted, match=r"keys_file.*ztad keys create.*auth: none"):
+        build(AppArgs(bundle=str(bundle.path)))
+    build(args(bundle, auth="keys", keys_file="/etc/ztad/keys.json"))
+    build(args(bundle, auth="keys", api_key_hashes=["0" * 64]))
+
+
+def test_answering_this_machine_alone_behind_a_proxy_that_hides_who_asks(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.app.RAY_SERVE_ENABLE_HA_PROXY", True)
+    with pytest.raises(NobodyAdmitted, match="RAY_SERVE_ENABLE_HA_PROXY"):
+        build(args(bundle))
+    monkeypatch.setattr("services.app.RAY_SERVE_HAPROXY_BINARY_PATH", "/tmp/x/ztad-haproxy")
+    build(args(bundle))
 
 
 def test_one_deployment_per_stage_and_detector(bundle: Bundle) -> None:

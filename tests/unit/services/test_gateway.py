@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -13,11 +14,12 @@ import httpx
 import pytest
 
 from services import pipeline as pipelines
+from services.audit import Audit
 from services.auth import Guard
 from services.documents import DOCS, OPENAPI
 from services.gateway import GatewayApp
 from services.keyring import Keyring
-from services.keys import key_hash
+from services.keys import Scope, create, key_hash
 from services.metrics import GatewayMetrics
 from services.routes.events import Lookups
 from services.routes.scoring import MOST_BATCH_BYTES, MOST_EVENT_BYTES
@@ -296,6 +298,41 @@ def test_keys() -> None:
         assert ask("GET", path, guard=guard).status_code == 200
     for path in ("/metrics", "/v1/routing", "/v1/events/a"):
         assert ask("GET", path, guard=guard).status_code == 401
+
+
+def test_scopes(tmp_path: Path) -> None:
+    lines: list[str] = []
+    names: tuple[Scope, ...] = ("score", "read", "admin")
+    secrets = {name: create(tmp_path / "k", name, scopes=(name,), expires=None) for name in names}
+    guard = Guard(Keyring(tmp_path / "k"), audit=Audit(lines.append))
+
+    def status(scope: Scope, method: str, path: str, content: bytes | None = None) -> int:
+        headers = {**JSON, "x-api-key": secrets[scope]}
+        return ask(method, path, guard=guard, content=content, headers=headers).status_code
+
+    assert status("score", "POST", "/v1/score", EVENT) == 200
+    assert status("read", "GET", "/v1/models") == 200
+    assert lines == []
+    assert status("score", "GET", "/v1/models") == 403
+    assert status("admin", "GET", "/metrics") == 403
+    assert status("read", "PUT", "/v1/routing?token=s3cret", b"s3cret") == 403
+    assert status("admin", "PUT", "/v1/routing?token=s3cret", b"s3cret") == 422
+    told = [json.loads(line) for line in lines]
+    assert [(line["what"], line["status"], line["caller"], line["route"]) for line in told] == [
+        ("lacks_scope", 403, "score", "/v1/models"), ("lacks_scope", 403, "admin", "/metrics"),
+        ("lacks_scope", 403, "read", "/v1/routing"), ("admin", 422, "admin", "/v1/routing"),
+    ]  # fmt: skip
+    assert "s3cret" not in str(lines)
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/v1/models", "/no/such/route"])
+def test_without_keys_another_machine_learns_nothing(path: str) -> None:
+    async def conversation() -> httpx.Response:
+        transport = httpx.ASGITransport(app_of(FakeGraph()), client=("192.0.2.7", 5))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return await client.get(path)
+
+    refused(asyncio.run(conversation()), 403, "client")
 
 
 def test_too_fast() -> None:

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from services.http import HttpError, Receive, Response, Scope, Send, respond
 from services.node import free_ports
 from services.peers import address_of, is_loopback
 from services.routes.base import Request
+from tests.graph.served import until
 
 
 def written(folder: Path, *, port: int, replica: int, pages: tuple[int, int]) -> Path:
@@ -173,25 +173,20 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int]]
     thread.start()
     file = written(folder, port=public, replica=replica, pages=(pages, more_pages))
     launcher = write_launcher(folder, public="0.0.0.0", pages="127.0.0.1")
+    until(lambda: _answers(replica))
     with subprocess.Popen([str(launcher), "-db", "-f", str(file)]) as process:
-        for port in (public, replica):
-            _listening(port)
+        until(lambda: _answers(public))
         yield public, replica
         process.terminate()
     server.should_exit = True
     thread.join(30)
 
 
-def _listening(port: int) -> None:
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except ConnectionRefusedError:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        else:
-            return
+def _answers(port: int) -> bool:
+    try:
+        return get("127.0.0.1", port).status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def other_address() -> str:

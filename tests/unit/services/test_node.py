@@ -101,7 +101,7 @@ def test_stopping_what_never_started(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("host", "url"),
     [("127.0.0.1", "http://127.0.0.1:9"), ("0.0.0.0", "http://127.0.0.1:9"),
-     ("192.0.2.1", "http://192.0.2.1:9")],
+     ("192.0.2.1", "http://192.0.2.1:9"), ("::", "http://127.0.0.1:9"), ("::1", "http://[::1]:9")],
 )  # fmt: skip
 def test_where_this_machine_reaches_it(tmp_path: Path, host: str, url: str) -> None:
     assert Node(NodeSettings(tmp_path, host=host, port=9), silent).url == url
@@ -168,6 +168,48 @@ def test_every_path_and_port_is_of_this_run(environment: dict[str, str], tmp_pat
             assert Path(value).is_relative_to(tmp_path), name
         if name.endswith("_PORT"):
             assert int(value) in ports.values(), name
+
+
+def test_ray_answers_only_who_has_the_token_of_this_run(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    environment["RAY_AUTH_TOKEN"] = "of somebody else"  # would come before a file's
+    prepare_environment("r", tmp_path)
+    assert environment["RAY_AUTH_MODE"] == "token"
+    assert "RAY_AUTH_TOKEN" not in environment
+    token = Path(environment["RAY_AUTH_TOKEN_PATH"])
+    assert token.parent == tmp_path
+    assert stat.S_IMODE(token.stat().st_mode) == 0o600
+    assert re.fullmatch("[0-9a-f]{64}", token.read_text())
+
+
+def test_no_replica_has_our_keys(environment: dict[str, str], tmp_path: Path) -> None:
+    environment.update(ZTAD_API_KEYS="s3cret", ZTAD_API_KEY="s3cret")
+    prepare_environment("r", tmp_path)
+    assert "s3cret" not in environment.values()
+
+
+def test_proxies_are_believed_only_where_keys_decide(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    environment["FORWARDED_ALLOW_IPS"] = "*"
+    prepare_environment("r", tmp_path, public="0.0.0.0", keys=True)
+    assert environment["FORWARDED_ALLOW_IPS"] == "*"
+    prepare_environment("r", tmp_path)
+    assert environment["FORWARDED_ALLOW_IPS"] == "127.0.0.1,::1"
+
+
+def test_haproxy_is_started_by_a_launcher_of_this_run(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        prepare_environment("r", tmp_path / name, public="192.0.2.1")
+        launcher = Path(environment["RAY_SERVE_HAPROXY_BINARY_PATH"])
+        assert launcher.parent == tmp_path / name
+        assert "192.0.2.1" in launcher.read_text()
+        assert os.access(launcher, os.X_OK)
+    assert "first" not in launcher.read_text()
 
 
 def test_tracing_follows_the_standard_variables(
