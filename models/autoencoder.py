@@ -90,6 +90,7 @@ class Autoencoder:
         "code": Range(low=2, high=8, kind="int"),
         "learning_rate": Range(low=3e-4, high=1e-2, log=True),
     }
+    effort: ClassVar[str] = "max_epochs"
     tile: ClassVar[int] = 512
 
     def __init__(

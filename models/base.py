@@ -75,6 +75,9 @@ class Detector(Protocol):
     """Its key in `models.DETECTORS`."""
     search_space: ClassVar[Mapping[str, Range]]
     """Parameters worth tuning, by `__init__` keyword."""
+    effort: ClassVar[str]
+    """The whole-numbered `__init__` keyword that fitting takes longer and does better with (epochs,
+    trees, rows): a search first tries parameters with a part of it."""
 
     def fit(self, x: Features) -> Self:
         """Learn from ordinary events, shape (n_events, n_features), and return self; `x` is left

@@ -71,6 +71,7 @@ class IsolationForest:
         "n_trees": Range(low=50, high=400, kind="int", log=True),
         "sample_size": Range(low=64, high=2048, kind="int", log=True),
     }
+    effort: ClassVar[str] = "n_trees"
     tile: ClassVar[int] = 128
 
     def __init__(self, *, n_trees: int = 200, sample_size: int = 256, seed: int = 0) -> None:

@@ -71,6 +71,7 @@ class OneClassSVM:
         "nu": Range(low=0.01, high=0.5, log=True),
         "width": Range(low=0.3, high=30.0, log=True),
     }
+    effort: ClassVar[str] = "max_rows"
     tile: ClassVar[int] = 512
 
     def __init__(

@@ -297,11 +297,17 @@ def extract(
 
     Whether the history keeps these windows, :func:`needed_facts` tells beforehand.
     """
-    values = np.empty((len(events), len(FEATURES)), np.float32)
-    for index, feature in enumerate(FEATURES):
-        values[:, index] = feature.compute(facts.values, windows)
-    np.clip(values, 0.0, CAP, out=values)
+    values = measured(facts.values, windows)
     return FeatureBatch(tuple(event.event_id for event in events), NAMES, values)
+
+
+def measured(facts: Column, windows: Windows) -> NDArray[np.float32]:
+    """The same from the values of facts (n, len(FACTS)) alone."""
+    values = np.empty((len(facts), len(FEATURES)), np.float32)
+    for index, feature in enumerate(FEATURES):
+        values[:, index] = feature.compute(facts, windows)
+    np.clip(values, 0.0, CAP, out=values)
+    return values
 
 
 def plain(values: NDArray[np.float32]) -> NDArray[np.bool_]:

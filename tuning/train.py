@@ -24,7 +24,7 @@ from models import DETECTORS, resolve
 from models.base import Detector
 from preprocessing.embedded import EmbeddedHistory
 from preprocessing.event import AuthEvent
-from preprocessing.features import DEFAULT_WINDOWS, Windows, extract, needed_facts, plain
+from preprocessing.features import DEFAULT_WINDOWS, Windows, measured, needed_facts, plain
 from preprocessing.surprise import Surprise
 from preprocessing.surprise import fit as fit_surprise
 from tuning.ordinary import ordinary
@@ -67,6 +67,10 @@ class TrainingSettings:
     windows: Windows = DEFAULT_WINDOWS
     seed: int = 0
 
+    def threshold(self, events: Sequence[AuthEvent]) -> float:
+        """The score above which ordinary events like these make no more alerts than budgeted."""
+        return threshold_for(self.budget, events_per_active_user_day(events))
+
 
 @dataclass(frozen=True, slots=True)
 class Trained:
@@ -88,7 +92,25 @@ Step = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class _Fitted:
+class Habits:
+    """Facts (n, len(FACTS)) of events in order: ``first`` of the training events as the first pass
+    saw them, ``facts`` of those and of later ones as the second did."""
+
+    first: Values
+    facts: Values
+
+    def features(self, windows: Windows) -> Features:
+        """Features of every event."""
+        return measured(self.facts, windows)
+
+    def ordinary(self, known: Mask, windows: Windows) -> Mask:
+        """Which training events (n,) to fit to; ``known`` ones are anomalous."""
+        chosen = _some(ordinary(measured(self.first, windows), known), ~known)
+        return _some(chosen & plain(self.features(windows)[: len(known)]), chosen)
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
     """Detectors on the surprise of features, and their calibration."""
 
     surprise: Surprise
@@ -128,33 +150,52 @@ def train(
         raise TrainingError("no events to train on; give at least one day of ordinary logins")
     ordered = sorted(events, key=lambda event: event.timestamp)
     known = np.array([event.event_id in anomalous for event in ordered], np.bool_)
+    found, history = habits(ordered, known, settings, step=step)
+    return _finish(ordered, known, found, history.snapshot(seen=False), settings, step)
+
+
+def habits(
+    ordered: Sequence[AuthEvent],
+    known: Mask,
+    settings: TrainingSettings,
+    *,
+    later: Sequence[AuthEvent] = (),
+    step: Step = lambda name: None,
+) -> tuple[Habits, EmbeddedHistory]:
+    """Both passes over training events in order; then ``later`` ones, which are learned as in
+    serving: all but what the provisional ensemble alerts. ``known`` (n,) are anomalous."""
     step("learning habits")
     first, _ = _run(ordered, settings, lambda rows, x, learning: ~known[rows] & plain(x))
-    chosen = _some(ordinary(first, known), ~known)
+    features = measured(first, settings.windows)
+    chosen = _some(ordinary(features, known), ~known)
     step("fitting a provisional ensemble")
-    provisional = _fit(first[chosen], _fast(settings), lambda name: None)
+    provisional = fit(features[chosen], _fast(settings))
+    unlearned = np.full(len(ordered) + len(later), UNLEARNED_SHARE)
+    unlearned[len(ordered) :] = 1.0 - settings.threshold(ordered)
+    kept_out = np.concatenate([known, np.zeros(len(later), np.bool_)])
     step("learning habits again, without what looks strange")
-    features, history = _run(
-        ordered,
+    facts, history = _run(
+        [*ordered, *later],
         settings,
         # As serving does: of users in learning mode all that is plain, or nothing could begin.
         lambda rows, x, learning: (
-            ~known[rows] & plain(x) & (learning | (provisional.exceedance(x) > UNLEARNED_SHARE))
+            ~kept_out[rows] & plain(x) & (learning | (provisional.exceedance(x) > unlearned[rows]))
         ),
     )
-    chosen = _some(chosen & plain(features), chosen)
-    return _finish(ordered, features, chosen, history, settings, step)
+    return Habits(first, facts), history
 
 
 def _finish(
     events: Sequence[AuthEvent],
-    features: Features,
-    chosen: Mask,
-    history: EmbeddedHistory,
+    known: Mask,
+    found: Habits,
+    history: bytes,
     settings: TrainingSettings,
     step: Step,
 ) -> Trained:
-    fitted = _fit(features[chosen], settings, step)
+    features = found.features(settings.windows)
+    chosen = found.ordinary(known, settings.windows)
+    fitted = fit(features[chosen], settings, step)
     step("calibrating")
     raw = fitted.raw(features)
     spec = EnsembleSpec(
@@ -163,7 +204,7 @@ def _finish(
         detectors=fitted.calibrations,
         combined=fitted.combined,
         budget=settings.budget,
-        threshold=threshold_for(settings.budget, events_per_active_user_day(events)),
+        threshold=settings.threshold(events),
         surprise=fitted.surprise,
         windows=settings.windows,
     )
@@ -172,7 +213,7 @@ def _finish(
     return Trained(
         detectors=fitted.detectors,
         spec=spec,
-        history=history.snapshot(seen=False),
+        history=history,
         background=fitted.surprise(_sample(features[chosen], BACKGROUND_ROWS, settings.seed)),
         score_quantiles=_quantiles(overall),
         detector_quantiles={name: _quantiles(scores) for name, scores in each.items()},
@@ -180,7 +221,7 @@ def _finish(
     )
 
 
-def _fit(rows: Features, settings: TrainingSettings, step: Step) -> _Fitted:
+def fit(rows: Features, settings: TrainingSettings, step: Step = lambda name: None) -> Fitted:
     """Surprise, detectors and calibrations on the features of ordinary events (n, d)."""
     surprise_of = fit_surprise(rows)
     decades = surprise_of(rows)
@@ -192,15 +233,15 @@ def _fit(rows: Features, settings: TrainingSettings, step: Step) -> _Fitted:
     raw = {name: detector.score(decades) for name, detector in detectors.items()}
     calibrations = {name: fit_calibration(values) for name, values in raw.items()}
     combined = fit_calibration(_combined(raw, calibrations, settings))
-    return _Fitted(surprise_of, detectors, calibrations, combined, settings)
+    return Fitted(surprise_of, detectors, calibrations, combined, settings)
 
 
 def _run(
     events: Sequence[AuthEvent],
     settings: TrainingSettings,
     learnable: Callable[[slice, Features, Mask], Mask],
-) -> tuple[Features, EmbeddedHistory]:
-    """Features of every event in order, learning block by block what ``learnable`` allows."""
+) -> tuple[Values, EmbeddedHistory]:
+    """Facts of every event in order, learning block by block what ``learnable`` allows."""
     history = EmbeddedHistory()
     blocks = []
     size = max(1, min(LEARN_EVERY, len(events) // LEAST_LEARNINGS))
@@ -208,10 +249,10 @@ def _run(
         block = events[start : start + size]
         rows = slice(start, start + len(block))
         facts = history.observe(block, now_s=block[-1].timestamp.timestamp())
-        batch = extract(block, facts, settings.windows)
-        allowed = learnable(rows, batch.values, facts.learning)
+        features = measured(facts.values, settings.windows)
+        allowed = learnable(rows, features, facts.learning)
         history.learn(event.event_id for event, ok in zip(block, allowed, strict=True) if ok)
-        blocks.append(batch.values)
+        blocks.append(facts.values)
     return np.concatenate(blocks), history
 
 

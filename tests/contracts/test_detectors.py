@@ -156,6 +156,13 @@ def search_space_is_usable(case: Case) -> None:
         assert space.contains(getattr(case.fitted, parameter)), f"default of {parameter}"
 
 
+def effort_is_a_whole_number_that_may_be_small(case: Case) -> None:
+    effort = case.fitted.effort
+    assert isinstance(getattr(case.fitted, effort), int)
+    little = resolve(case.name)(seed=SEED, **{effort: 1})  # type: ignore[call-arg]
+    assert np.isfinite(little.fit(case.training[:50]).score(case.training[:5])).all()
+
+
 PROMISES: tuple[Callable[[Case], None], ...] = (
     higher_is_worse,
     beats_chance,
@@ -173,6 +180,7 @@ PROMISES: tuple[Callable[[Case], None], ...] = (
     no_rows_ok,
     constant_feature_ok,
     search_space_is_usable,
+    effort_is_a_whole_number_that_may_be_small,
 )
 
 
