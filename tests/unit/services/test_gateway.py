@@ -311,7 +311,7 @@ def test_scopes(tmp_path: Path) -> None:
         return ask(method, path, guard=guard, content=content, headers=headers).status_code
 
     assert status("score", "POST", "/v1/score", EVENT) == 200
-    assert status("read", "GET", "/v1/models") == 200
+    assert status("read", "GET", "/metrics") == 200
     assert lines == []
     assert status("score", "GET", "/v1/models") == 403
     assert status("admin", "GET", "/metrics") == 403
