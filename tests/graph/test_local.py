@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 import httpx
 import msgspec
@@ -16,32 +15,13 @@ from ensemble.scorer import Scorer
 from ensemble.verdict import Verdict
 from models.bundle import Bundle
 from preprocessing.event import AuthEvent, encode_event
-from services.local import local_gateway
 from tests.conftest import NOW_S
+from tests.graph.local import with_graph
 from tests.graph.served import body
 
-T = TypeVar("T")
 JSON = {"content-type": "application/json"}
 NDJSON = {"content-type": "application/x-ndjson"}
 VERDICT = msgspec.json.Decoder(Verdict)
-
-
-def with_graph(
-    bundle: Bundle,
-    talk: Callable[[httpx.AsyncClient], Awaitable[T]],
-    *,
-    most_verdicts: int = 10_000,
-) -> T:
-    """What ``talk`` returns, given a client of a fresh graph."""
-
-    async def run() -> T:
-        app = local_gateway(bundle, most_verdicts=most_verdicts)
-        app.start()
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://ztad") as client:
-            return await talk(client)
-
-    return asyncio.run(run())
 
 
 def expected(bundle: Bundle, batches: Sequence[Sequence[AuthEvent]]) -> list[Verdict]:

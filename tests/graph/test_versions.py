@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 import msgspec
@@ -22,10 +22,10 @@ from services.recorder import Recorder
 from services.routing import Live, Routing
 from services.versions import load_version
 from tests.conftest import NOW_S
+from tests.graph.local import client_of, with_graph
 from tests.graph.served import until_awaited
 from tests.unit.services.copies import copied
 
-T = TypeVar("T")
 JSON = {"content-type": "application/json"}
 NDJSON = {"content-type": "application/x-ndjson"}
 FIRST = "2026-11-22.1"
@@ -42,21 +42,6 @@ def models(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
     damaged = copied(bundle, folder / "damaged", "damaged") / "ensemble.json"
     damaged.write_bytes(damaged.read_bytes() + b" ")
     return folder
-
-
-def with_graph(
-    bundle: Bundle, models: Path, talk: Callable[[httpx.AsyncClient], Awaitable[T]]
-) -> T:
-    """What ``talk`` returns, given a client of a fresh graph."""
-
-    async def run() -> T:
-        app = local_gateway(bundle, models_dir=models)
-        app.start()
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://ztad") as client:
-            return await talk(client)
-
-    return asyncio.run(run())
 
 
 def routed(champion: float, version: str | None = None, shadow: str | None = None) -> bytes:
@@ -93,7 +78,7 @@ def test_every_user_is_judged_by_their_version(
         assert (told["revision"], told["challenger"]["weight"]) == (1, 50.0)
         return await scored(client, fresh_events)
 
-    verdicts = with_graph(bundle, models, talk)
+    verdicts = with_graph(bundle, talk, models_dir=models)
     routing = Routing((Live("champion", FIRST, "", 50), Live("challenger", "strict", "", 50)))
     _, challenged = routing.assign([event.user_id for event in fresh_events])
     assert 0.2 < len(challenged) / len(verdicts) < 0.8
@@ -119,7 +104,7 @@ def test_a_new_champion_answers_as_if_it_were_alone(
         msgspec.to_builtins(msgspec.structs.replace(verdict, variant="challenger"))
         for verdict in scorer.score(fresh_events[:300], now_s=NOW_S)
     ]
-    found = [{**verdict, "trace_id": ""} for verdict in with_graph(bundle, models, talk)]
+    found = [{**verdict, "trace_id": ""} for verdict in with_graph(bundle, talk, models_dir=models)]
     assert found == msgspec.json.decode(msgspec.json.encode(expected))
 
 
@@ -152,7 +137,10 @@ def test_a_shadow_changes_no_answer_and_is_counted(
     async def alone(client: httpx.AsyncClient) -> list[dict[str, Any]]:
         return await scored(client, fresh_events[:200])
 
-    watched, plain = with_graph(bundle, models, talk), with_graph(bundle, models, alone)
+    watched, plain = (
+        with_graph(bundle, talk, models_dir=models),
+        with_graph(bundle, alone, models_dir=models),
+    )
     assert [{**verdict, "trace_id": ""} for verdict in watched] == [
         {**verdict, "trace_id": ""} for verdict in plain
     ]
@@ -181,7 +169,7 @@ def test_changed_under_way_no_answer_is_lost_or_mislabelled(
         await changes
         return [answer for share in answers for answer in share]
 
-    answers = with_graph(bundle, models, talk)
+    answers = with_graph(bundle, talk, models_dir=models)
     assert {answer.status_code for answer in answers} == {200}
     versions = {"champion": FIRST, "challenger": "strict"}
     thresholds = {"champion": ensemble_of(bundle).threshold, "challenger": 0.5}
@@ -210,7 +198,7 @@ def test_what_cannot_be_served_is_refused(
         assert told in answer.json()["error"]["message"]
         assert (await client.get("/v1/routing")).json()["revision"] == 0
 
-    with_graph(bundle, models, talk)
+    with_graph(bundle, talk, models_dir=models)
 
 
 def test_a_detector_without_a_deployment_is_refused(bundle: Bundle, models: Path) -> None:
@@ -220,7 +208,7 @@ def test_a_detector_without_a_deployment_is_refused(bundle: Bundle, models: Path
         whole = {"champion": {"version": "strict", "weight": 100}}
         return await client.put("/v1/routing", json=whole)
 
-    answer = with_graph(lean, models, talk)
+    answer = with_graph(lean, talk, models_dir=models)
     assert answer.status_code == 422
     assert "no deployment runs" in answer.json()["error"]["message"]
 
@@ -233,7 +221,7 @@ def test_somebody_else_was_faster(bundle: Bundle, models: Path) -> None:
         text = await client.put("/v1/routing", content=b"{}", headers={"content-type": "text/x"})
         assert text.status_code == 415
 
-    with_graph(bundle, models, talk)
+    with_graph(bundle, talk, models_dir=models)
 
 
 def test_what_is_on_record_is_followed(
@@ -257,7 +245,3 @@ def test_what_is_on_record_is_followed(
             await until_awaited(followed)
 
     asyncio.run(run())
-
-
-def client_of(app: Any) -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://ztad")
