@@ -32,18 +32,20 @@ Number = float | int
 TrialState = Literal["finished", "pruned", "failed"]
 
 #: MLflow reads these when it is imported; what an operator has set stays. Without them it reports
-#: usage to its makers, asks a server that is down for minutes, draws bars and tells what it does.
+#: usage to its makers, asks a server that is down for minutes, draws bars, tells what it does.
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 #: Most parameters or tags MLflow takes at once.
 _BATCH = 100
 #: Longer lists are tables, such as quantiles; they are in the bundle and no parameters.
 _LONGEST_LIST = 20
+_LONGEST_REASON = 300
 _SQLITE = "sqlite:///"
 _SQLITE_MAGIC = b"SQLite format 3\0"
 
@@ -214,8 +216,7 @@ class Tracking:
         try:
             yield
         except self._errors() as error:
-            lines = str(error).splitlines() or [type(error).__name__]
-            raise RegistryUnavailable(self.address, lines[0][:300]) from error
+            raise RegistryUnavailable(self.address, _reason(error)) from error
 
     def _errors(self) -> tuple[type[Exception], ...]:
         from mlflow.exceptions import MlflowException
@@ -276,6 +277,15 @@ class Tracking:
             raise RegistryUnavailable(self.address, str(error.strerror)) from None
         if start not in (b"", _SQLITE_MAGIC):
             raise RegistryUnavailable(self.address, "the file is no SQLite database: move it away")
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in one line: MLflow tells whole requests and statements."""
+    cause = error.__cause__ or error.__context__
+    if type(cause).__module__ == "requests.exceptions":
+        return "the server cannot be reached"
+    lines = str(error).splitlines() or [type(error).__name__]
+    return lines[0][:_LONGEST_REASON]
 
 
 def _import_client() -> type[MlflowClient]:

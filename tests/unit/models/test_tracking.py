@@ -52,6 +52,12 @@ def test_a_training_is_on_record_with_what_its_manifest_tells(
     assert "ztad.library.numpy" in tags
 
 
+def test_what_is_wrong_with_a_name_is_told_in_one_line(registry: Registry) -> None:
+    with pytest.raises(RegistryUnavailable) as refused:
+        registry.tracking.start_search("search", settings={"a\nb": 1})
+    assert "\n" not in str(refused.value)
+
+
 def test_trials_belong_to_their_search(registry: Registry) -> None:
     tracking = registry.tracking
     search = tracking.start_search("search", settings={"trials": 2}, fingerprint="f00d")
@@ -108,7 +114,7 @@ def test_a_server_that_is_down_is_told(tmp_path: Path, monkeypatch: pytest.Monke
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{unused.getsockname()[1]}"
-        with pytest.raises(RegistryUnavailable, match=rf"^registry {address}: "):
+        with pytest.raises(RegistryUnavailable, match=f"^registry {address}: the server cannot be"):
             Registry(tmp_path, address).versions()
 
 
