@@ -117,7 +117,11 @@ def _scopes(text: str) -> tuple[Scope, ...]:
 
 
 def _audit(settings: Settings, what: What, name: str) -> None:
-    entry = Entry(what=what, status=0, caller=f"command-line:{getpass.getuser()}", target=name)
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        user = "unknown"
+    entry = Entry(what=what, status=0, caller=f"command-line:{user}", target=name)
     Audit(AuditFile(settings.audit_path)).done(entry)
 
 
