@@ -48,7 +48,7 @@ def write_launcher(folder: Path, *, public: str = "", pages: str = "") -> Path:
     path = folder / LAUNCHER
     words = [sys.executable, "-I", "-S", __file__, public, pages, _binary()]
     path.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
-    path.chmod(0o700)
+    path.chmod(0o755)
     return path
 
 

@@ -13,13 +13,15 @@ def keep_calls_local() -> None:
 
     Run in each worker before its replica starts.
     """
+    import ray
     from ray.serve._private import replica
 
     module: Any = replica
     add_port = module.add_port_to_grpc_server
 
     def on_loopback(server: Any, address: str) -> int:
-        port: int = add_port(server, "127.0.0.1:0" if address == ALL_ADDRESSES else address)
+        own = f"{ray.util.get_node_ip_address()}:0"
+        port: int = add_port(server, own if address == ALL_ADDRESSES else address)
         return port
 
     module.add_port_to_grpc_server = on_loopback
