@@ -19,7 +19,7 @@ from models.bundle import Bundle
 from services.deployments import Combiner, DetectorReplica, Explainer, Preprocessor
 from services.haproxy import tells_peers
 from services.ingress import Gateway
-from services.recorder import Recorder
+from services.recorder import Recorder, RecorderArgs
 
 #: Cores each replica claims. Little, so that every stage fits on two cores; on a cluster the
 #: deployment options claim what a stage really uses.
@@ -69,8 +69,8 @@ class AppArgs(BaseModel):
     """File of the audit log, ``-`` for standard output; without it the gateway's own log."""
     tracing: bool = False
     """Whether the gateway opens spans (Serve's own tracing is switched on beside it)."""
-    most_verdicts: int = 100_000
-    """Verdicts the Recorder keeps with their evidence."""
+    recorder: RecorderArgs = Field(default_factory=RecorderArgs)
+    """What is kept of verdicts and alerts, and where."""
     deployments: dict[str, Options] = Field(default_factory=dict)
     """Options per deployment name: Gateway, Preprocessor, IsolationForest, ..."""
 
@@ -135,7 +135,7 @@ def build(args: AppArgs) -> Application:
         detectors,
         _bind(args, "Combiner", Combiner, args.bundle),
         _bind(args, "Explainer", Explainer, args.bundle),
-        _bind(args, "Recorder", Recorder, args.most_verdicts),
+        _bind(args, "Recorder", Recorder, args.recorder, args.tracing),
     )
 
 

@@ -76,7 +76,7 @@ class _Gateway:
         self._app = GatewayApp(
             pipeline,
             book,
-            _lookups(args, pipeline, recorder, explainer),
+            Lookups(recorder.get.remote, recorder.page.remote, explainer.explain.remote),
             guard=_guard(args),
             tracing=tracing,
             metrics=GatewayMetrics(),
@@ -111,21 +111,6 @@ def _load(handle: Handle) -> Load:
         await handle.broadcast("load", version, path).results_async()
 
     return load
-
-
-def _lookups(
-    args: dict[str, Any], pipeline: Pipeline, recorder: Handle, explainer: Handle
-) -> Lookups:
-    async def event(event_id: str) -> tuple[bytes, bytes] | None:
-        found: tuple[bytes, bytes] | None = await recorder.get.remote(event_id)
-        return found
-
-    async def explain(values: bytes) -> dict[str, Any]:
-        live = pipeline.routing.champion
-        explained: dict[str, Any] = await explainer.explain.remote(live.version, live.path, values)
-        return explained
-
-    return Lookups(event, explain, args["most_verdicts"])
 
 
 Gateway: type[Any] = serve.ingress()(_Gateway)

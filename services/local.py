@@ -21,7 +21,7 @@ from services.deployments import Combiner, DetectorReplica, Explainer, Preproces
 from services.gateway import GatewayApp
 from services.metrics import GatewayMetrics
 from services.pipeline import Pipeline, Stages
-from services.recorder import Recorder
+from services.recorder import Recorder, RecorderArgs
 from services.routes.events import Lookups
 from services.routing import only
 from services.telemetry import NO_TRACING
@@ -41,7 +41,7 @@ def local_gateway(
     bundle: Bundle,
     *,
     guard: Guard | None = None,
-    most_verdicts: int = 100_000,
+    most_verdicts: int | None = None,
     models_dir: Path | None = None,
     recorder: Recorder | None = None,
 ) -> GatewayApp:
@@ -50,7 +50,8 @@ def local_gateway(
     Gateways that share a ``recorder`` share verdicts and routing.
     """
     path = str(bundle.path)
-    recorder, explainer = recorder or Recorder(most_verdicts), Explainer(path)
+    recorder = recorder or Recorder(RecorderArgs(most_verdicts=most_verdicts))
+    explainer = Explainer(path)
     preprocessor, combiner = Preprocessor(path, None), Combiner(path)
     detectors = {name: DetectorReplica(path, name) for name in bundle.detectors}
     stages = Stages(
@@ -74,14 +75,10 @@ def local_gateway(
         kept=LocalCall(recorder.routing),
     )
 
-    async def explain(values: bytes) -> dict[str, Any]:
-        live = pipeline.routing.champion
-        return await explainer.explain(live.version, live.path, values)
-
     return GatewayApp(
         pipeline,
         book,
-        Lookups(recorder.get, explain, most_verdicts),
+        Lookups(recorder.get, recorder.page, explainer.explain),
         guard=guard or Guard(),
         tracing=NO_TRACING,
         metrics=GatewayMetrics(),

@@ -19,6 +19,7 @@ from services.records import recorded
 from services.repeats import Repeats
 from services.routing import Live, Routing
 from services.shadow import Shadow
+from services.storage.base import Kept
 from services.telemetry import NO_TRACING, Tracing
 from services.wire import Case, Features, Framing, ItemError, Judged, Part, Payload
 
@@ -258,8 +259,8 @@ class Pipeline:
         scored.tallies.append(Tally(part.live, len(part.items), judged))
         self._queue.put(recorded(part, judged, answers, repeats))
 
-    def recent(self, event_id: str) -> tuple[bytes, bytes] | None:
-        """Verdict and feature row of an event that is still on its way to the Recorder."""
+    def recent(self, event_id: str) -> Kept | None:
+        """What is known of an event that is still on its way to the Recorder."""
         return self._queue.get(event_id)
 
     async def run_recorder(self) -> None:

@@ -47,11 +47,13 @@ def recorded(
         version=live.version,
         path=live.path,
     )
-    return _without(whole, repeats) if repeats else whole
+    if not repeats:
+        return whole
+    return only(whole, [row for row in range(len(answers)) if row not in repeats])
 
 
-def _without(whole: Recorded, repeats: frozenset[int]) -> Recorded:
-    rows = [row for row in range(len(whole.event_ids)) if row not in repeats]
+def only(whole: Recorded, rows: Sequence[int]) -> Recorded:
+    """Some rows of a batch."""
     place = {row: index for index, row in enumerate(rows)}
     values = np.frombuffer(whole.values, np.float32).reshape(-1, whole.columns)
     return replace(

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 
 class StoreError(Exception):
     """A store that cannot be used; ``lasting`` when trying again without mending it is in vain."""
 
-    def __init__(self, where: str, problem: str, mend: str, *, lasting: bool) -> None:
+    def __init__(self, where: str, problem: str, mend: str, *, lasting: bool = False) -> None:
         super().__init__(f"{where}: {problem}; {mend}")
-        self.where = where
+        self._parts = (where, problem, mend)
         self.lasting = lasting
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """It travels between processes."""
+        return StoreError, self._parts, {"lasting": self.lasting}
 
 
 class NewerSchema(StoreError):
@@ -41,16 +46,16 @@ def told(error: sqlite3.Error, path: Path | None) -> StoreError:
         mend = "move the file and those beside it (-wal, -shm) away: a new one is begun at start"
         return StoreError(where, f"is damaged ({error})", mend, lasting=True)
     if code == sqlite3.SQLITE_FULL:
-        mend = "free space, or lower store.most_bytes"
-        return StoreError(where, "no space left on the disk", mend, lasting=False)
+        mend = "free space, or lower recorder.most_bytes"
+        return StoreError(where, "no space left on the disk", mend)
     if code in _FORBIDDEN:
         mend = "let this user write to the file and its folder"
-        return StoreError(where, f"cannot be opened or written ({error})", mend, lasting=False)
+        return StoreError(where, f"cannot be opened or written ({error})", mend)
     if code in _BUSY:
         mend = "stop the other process that writes to it"
-        return StoreError(where, f"is in use ({error})", mend, lasting=False)
+        return StoreError(where, f"is in use ({error})", mend)
     if code == sqlite3.SQLITE_IOERR:
         mend = "see whether the disk is well"
-        return StoreError(where, f"cannot be read or written ({error})", mend, lasting=False)
+        return StoreError(where, f"cannot be read or written ({error})", mend)
     mend = "please report this line, it is our mistake"
-    return StoreError(where, f"refuses what it is asked ({error})", mend, lasting=False)
+    return StoreError(where, f"refuses what it is asked ({error})", mend)

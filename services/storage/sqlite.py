@@ -26,7 +26,7 @@ Work = Callable[[sqlite3.Connection], T]
 BUSY_S = 5.0
 #: The log is carried over into the file once it has grown by this much, bytes: random pages of the
 #: indexes are then written once instead of again and again.
-CHECKPOINT_BYTES = 32 << 20
+CHECKPOINT_BYTES = 64 << 20
 CACHE_BYTES = 32 << 20
 PAGE_BYTES = 4096
 READERS = 2
@@ -130,9 +130,7 @@ def _open(path: Path | None) -> sqlite3.Connection:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         mend = "let this user write there, or name another folder"
-        raise StoreError(
-            str(path.parent), f"cannot be made ({error})", mend, lasting=False
-        ) from None
+        raise StoreError(str(path.parent), f"cannot be made ({error})", mend) from None
     connection = _connect(str(path))
     # The order matters: auto_vacuum is settled when the first page is written.
     for pragma in (

@@ -18,7 +18,7 @@ from preprocessing.event import AuthEvent, encode_event
 from preprocessing.features import Windows
 from services import book
 from services.local import local_gateway
-from services.recorder import Recorder
+from services.recorder import Recorder, RecorderArgs
 from services.routing import Live, Routing
 from services.versions import load_version
 from tests.conftest import NOW_S
@@ -231,7 +231,7 @@ def test_what_is_on_record_is_followed(
     monkeypatch.setattr(book, "FOLLOW_S", 0.01)
 
     async def run() -> None:
-        recorder = Recorder()
+        recorder = Recorder(RecorderArgs())
         first = local_gateway(bundle, models_dir=models, recorder=recorder)
         first.start()
         second = local_gateway(bundle, models_dir=models, recorder=recorder)

@@ -13,6 +13,7 @@ from preprocessing.prepare import Context
 from services.book import RoutingBook
 from services.pipeline import Pipeline, Stages
 from services.routing import Live, Routing, only
+from services.storage.base import Kept
 from services.wire import Case, Features, ItemError, Judged, Part, Payload, Recorded, Work
 
 COLUMNS = 2
@@ -107,11 +108,12 @@ class FakeGraph:
             keep=Stage(lambda *args: 1), kept=Stage(lambda: None),
         )  # fmt: skip
 
-    async def kept(self, event_id: str) -> tuple[bytes, bytes] | None:
+    async def kept(self, event_id: str) -> Kept | None:
         """What the Recorder has of an event."""
         if event_id not in self.recorded:
             return None
-        return self.recorded[event_id], self.values[event_id]
+        verdict, values = self.recorded[event_id], self.values[event_id]
+        return Kept(verdict, "v1", "bundles/v1", "", 0.0, values)
 
     def _prepare(self, payload: Payload) -> Features:
         items = _items(payload)
@@ -163,12 +165,14 @@ class FakeGraph:
         degraded = len(case.raw) < len(self.detectors)
         return Judged(verdicts, learn, [], [len(verdicts), *[0] * 9], degraded)
 
-    def _record(self, recorded: Recorded) -> None:
-        width = recorded.columns * 4
-        into = self.watched if recorded.shadow else self.recorded
-        for row, event_id in enumerate(recorded.event_ids):
-            into.setdefault(event_id, recorded.verdicts[row])
-            self.values.setdefault(event_id, recorded.values[row * width : (row + 1) * width])
+    def _record(self, batches: list[Recorded]) -> bool:
+        for recorded in batches:
+            width = recorded.columns * 4
+            into = self.watched if recorded.shadow else self.recorded
+            for row, event_id in enumerate(recorded.event_ids):
+                into.setdefault(event_id, recorded.verdicts[row])
+                self.values.setdefault(event_id, recorded.values[row * width : (row + 1) * width])
+        return True
 
 
 def _score(work: list[Work]) -> list[bytes | None]:

@@ -116,7 +116,7 @@ def test_one_history_by_autoscaling(bundle: Bundle) -> None:
         ({"bundel": "x"}, "bundel"),
         ({"deployments": {"Gateway": {"replicas": 2}}}, "deployments.Gateway.replicas"),
         ({"deployments": {"Gateway": {"num_replicas": "many"}}}, "deployments.Gateway"),
-        ({"most_verdicts": "all"}, "most_verdicts"),
+        ({"recorder": {"most_bytes": 1}}, "recorder.most_bytes"),
     ],
 )
 def test_unknown_and_wrong_arguments_are_named(given: dict[str, Any], named: str) -> None:

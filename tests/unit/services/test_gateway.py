@@ -23,6 +23,7 @@ from services.keys import Scope, create, key_hash
 from services.metrics import GatewayMetrics
 from services.routes.events import Lookups
 from services.routes.scoring import MOST_BATCH_BYTES, MOST_EVENT_BYTES
+from services.storage.base import Page, VerdictQuery
 from services.telemetry import NO_TRACING
 from tests.unit.services.stages import Died, FakeGraph, until
 
@@ -32,14 +33,17 @@ EVENT = b'{"event_id": "a"}'
 
 
 def app_of(graph: FakeGraph, *, guard: Guard | None = None) -> GatewayApp:
-    async def explain(values: bytes) -> dict[str, Any]:
-        return {"columns": len(values) // 4}
+    async def explain(version: str, path: str, values: bytes) -> dict[str, Any]:
+        return {"version": version, "path": path, "columns": len(values) // 4}
+
+    async def page(query: VerdictQuery) -> Page:
+        return Page([])
 
     pipeline = graph.pipeline()
     return GatewayApp(
         pipeline,
         graph.book(pipeline),
-        Lookups(graph.kept, explain, 1000),
+        Lookups(graph.kept, page, explain),
         guard=guard or Guard(),
         tracing=NO_TRACING,
         metrics=GatewayMetrics(),
@@ -214,14 +218,18 @@ def test_an_event_from_the_queue_and_from_the_recorder() -> None:
         later = await client.get("/v1/events/a")
         assert scored.json() == at_once.json() == later.json()
         explained = await client.get("/v1/events/a/explanation?method=shap")
-        assert explained.json() == {"verdict": scored.json(), "explanation": {"columns": 2}}
+        assert explained.json() == {
+            "verdict": scored.json(),
+            "evidence": None,
+            "explanation": {"version": "v1", "path": "bundles/v1", "columns": 2},
+        }
 
     talk(conversation, graph)
 
 
 @pytest.mark.parametrize("path", ["/v1/events/x", "/v1/events/x/explanation"])
 def test_an_event_that_is_not_kept(path: str) -> None:
-    assert "1,000" in refused(ask("GET", path), 404, "event_id")
+    assert "no event of that id" in refused(ask("GET", path), 404, "event_id")
 
 
 @pytest.mark.parametrize("event_id", ["a/b", "ä ö", "100%", "?"])

@@ -3,64 +3,114 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from services import recording
 from services.recording import RecordQueue
 from services.wire import Recorded
 from tests.unit.services.stages import Died, Stage, until
 
 
-def batch(*ids: str, columns: int = 1) -> Recorded:
+def batch(*ids: str, alerts: str = "", shadow: bool = False, columns: int = 1) -> Recorded:
+    """A batch of these ids; ``alerts`` are those that are flagged."""
     values = b"".join(name.encode().ljust(4 * columns) for name in ids)
     verdicts = [f"verdict {name}".encode() for name in ids]
-    stamps, addresses = bytes(8 * len(ids)), [""] * len(ids)
-    return Recorded(list(ids), verdicts, columns, values, stamps, addresses, {}, [])
+    return Recorded(
+        event_ids=list(ids),
+        verdicts=verdicts,
+        columns=columns,
+        values=values,
+        stamps=bytes(8 * len(ids)),
+        addresses=[""] * len(ids),
+        evidence={row: b"evidence" for row, name in enumerate(ids) if name in alerts},
+        alerts=[row for row, name in enumerate(ids) if name in alerts],
+        shadow=shadow,
+        version="v1",
+        path="bundles/v1",
+    )
+
+
+def taking(*, taken: bool = True) -> Stage:
+    return Stage(lambda batches: taken)
+
+
+def calls(stage: Stage) -> list[list[str]]:
+    """The event ids of each call."""
+    return [
+        [event_id for recorded in batches for event_id in recorded.event_ids]
+        for (batches,) in stage.calls
+    ]
 
 
 def sent(stage: Stage) -> list[str]:
-    return [event_id for (recorded,) in stage.calls for event_id in recorded.event_ids]
+    return [event_id for ids in calls(stage) for event_id in ids]
 
 
-async def ran(queue: RecordQueue, stage: Stage, calls: int) -> None:
+async def ran(queue: RecordQueue, stage: Stage, times: int) -> None:
     """Run the queue until the stage was called that often."""
     running = asyncio.create_task(queue.run((Died, TimeoutError)))
-    await until(lambda: len(stage.calls) >= calls and not queue.find(sent(stage)))
+    await until(lambda: len(stage.calls) >= times and not queue.find(sent(stage)))
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
 
 
-def test_everything_is_sent_in_order() -> None:
-    stage = Stage(lambda recorded: None)
+def test_everything_is_sent_in_order_in_one_call() -> None:
+    stage = taking()
     queue = RecordQueue(stage, interval_s=0)
     queue.put(batch("a", "b"))
     queue.put(batch())
+    queue.put(batch("s", shadow=True))
     queue.put(batch("c"))
-    asyncio.run(ran(queue, stage, 2))
-    assert sent(stage) == ["a", "b", "c"]
+    asyncio.run(ran(queue, stage, 1))
+    assert calls(stage) == [["a", "b", "c", "s"]]
+
+
+def test_a_call_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recording, "MOST_IN_CALL", 3)
+    stage = taking()
+    queue = RecordQueue(stage, interval_s=0)
+    for ids in (("a", "b"), ("c",), ("d", "e", "f", "g"), ("h",)):
+        queue.put(batch(*ids))
+    asyncio.run(ran(queue, stage, 3))
+    assert calls(stage) == [["a", "b", "c"], ["d", "e", "f", "g"], ["h"]]
 
 
 def test_what_waits_can_be_found() -> None:
-    queue = RecordQueue(Stage(lambda recorded: None))
+    queue = RecordQueue(taking())
     queue.put(batch("a", "b"))
-    queue.put(batch("b", "c"))
+    queue.put(batch("b", "c", alerts="c"))
     assert queue.find(["b", "c", "x"]) == {"b": b"verdict b", "c": b"verdict c"}
     assert queue.find([]) == {}
-    assert queue.get("c") == (b"verdict c", b"c   ")
+    kept = queue.get("c")
+    assert kept is not None
+    assert (kept.verdict, kept.values, kept.evidence) == (b"verdict c", b"c   ", b"evidence")
+    assert (kept.version, kept.path) == ("v1", "bundles/v1")
     assert queue.get("x") is None
+
+
+def test_what_a_shadow_says_is_nobodys_first_verdict() -> None:
+    queue = RecordQueue(taking())
+    queue.put(batch("a", shadow=True))
+    assert queue.find(["a"]) == {}
+    assert queue.get("a") is None
 
 
 def test_what_is_being_sent_can_be_found() -> None:
     async def talk() -> None:
         gate = asyncio.Event()
-        stage = Stage(lambda recorded: None)
+        stage = taking()
         stage.plan = [gate]
         queue = RecordQueue(stage, interval_s=0)
         queue.put(batch("a"))
+        queue.put(batch("b", shadow=True))
         running = asyncio.create_task(queue.run((Died,)))
         await until(lambda: bool(stage.calls))
-        assert queue.find(["a"]) == {"a": b"verdict a"}
+        assert queue.find(["a", "b"]) == {"a": b"verdict a"}
         gate.set()
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
@@ -69,36 +119,84 @@ def test_what_is_being_sent_can_be_found() -> None:
 
 
 def test_the_oldest_is_given_up_beyond_the_bound() -> None:
-    queue = RecordQueue(Stage(lambda recorded: None), most_events=4)
+    queue = RecordQueue(taking(), most_events=4)
     for ids in (("a", "b"), ("c", "d"), ("e",)):
         queue.put(batch(*ids))
     assert queue.dropped == 2
     assert set(queue.find(list("abcde"))) == {"c", "d", "e"}
 
 
+def test_the_shadow_is_given_up_first_and_alerts_last() -> None:
+    stage = taking()
+    queue = RecordQueue(stage, most_events=5, interval_s=0)
+    queue.put(batch("a", "B", "c", alerts="B"))
+    queue.put(batch("s", "t", shadow=True))
+    queue.put(batch("d"))
+    assert queue.dropped == 2
+    assert set(queue.find(list("aBcd"))) == set("aBcd")
+    queue.put(batch("e", "F", alerts="F"))
+    assert queue.dropped == 4
+    assert set(queue.find(list("aBcdeF"))) == set("BdeF")
+    kept = queue.get("B")
+    assert kept is not None
+    assert (kept.values, kept.evidence) == (b"B   ", b"evidence")
+    asyncio.run(ran(queue, stage, 1))
+    assert sent(stage) == ["B", "d", "e", "F"]
+
+
+def test_alerts_are_given_up_when_there_is_nothing_else() -> None:
+    queue = RecordQueue(taking(), most_events=2)
+    for name in "ABC":
+        queue.put(batch(name, alerts=name))
+    assert queue.dropped == 1
+    assert set(queue.find(list("ABC"))) == {"B", "C"}
+
+
 def test_one_batch_larger_than_the_bound_is_kept() -> None:
-    queue = RecordQueue(Stage(lambda recorded: None), most_events=1)
+    queue = RecordQueue(taking(), most_events=1)
     queue.put(batch("a", "b", "c"))
     assert queue.dropped == 0
 
 
-def test_what_cannot_be_sent_is_sent_again_before_what_came_later() -> None:
-    stage = Stage(lambda recorded: None)
-    stage.plan = [Died()]
-    queue = RecordQueue(stage, interval_s=0)
-    queue.put(batch("a"))
-    queue.put(batch("b"))
-    asyncio.run(ran(queue, stage, 3))
-    assert sent(stage) == ["a", "a", "b"]
-    assert queue.dropped == 0
+@given(
+    st.lists(st.tuples(st.integers(1, 6), st.booleans(), st.booleans()), min_size=1, max_size=30),
+    st.integers(1, 20),
+)
+def test_what_is_put_is_sent_or_counted(sizes: list[tuple[int, bool, bool]], most: int) -> None:
+    stage = taking()
+    queue = RecordQueue(stage, most_events=most, interval_s=0)
+    names = iter(range(1000))
+    for size, flagged, shadow in sizes:
+        ids = [f"{next(names):03}" for _ in range(size)]
+        one = batch(*ids, shadow=shadow)
+        queue.put(replace(one, alerts=[0]) if flagged else one)
+    asyncio.run(ran(queue, stage, 1))
+    assert len(sent(stage)) + queue.dropped == sum(size for size, *_ in sizes)
+    assert len(set(sent(stage))) == len(sent(stage))
+
+
+@pytest.mark.parametrize("refusal", ["died", "not taken"])
+def test_what_is_not_taken_is_sent_again_before_what_came_later(refusal: str) -> None:
+    async def talk() -> None:
+        answers = iter([False])
+        stage = taking() if refusal == "died" else Stage(lambda batches: next(answers, True))
+        stage.plan = [Died()] if refusal == "died" else []
+        queue = RecordQueue(stage, interval_s=0)
+        queue.put(batch("a"))
+        queue.put(batch("b"))
+        await ran(queue, stage, 2)
+        assert calls(stage) == [["a", "b"], ["a", "b"]]
+        assert queue.dropped == 0
+
+    asyncio.run(talk())
 
 
 def test_what_can_never_be_sent_is_counted_and_holds_up_nobody() -> None:
-    stage = Stage(lambda recorded: None)
-    stage.plan = [ValueError("a bug")]
+    stage = taking()
+    stage.plan = [ValueError("one of them"), ValueError("this one")]
     queue = RecordQueue(stage, interval_s=0)
     queue.put(batch("a", "b"))
     queue.put(batch("c"))
-    asyncio.run(ran(queue, stage, 2))
-    assert sent(stage) == ["a", "b", "c"]
+    asyncio.run(ran(queue, stage, 3))
+    assert calls(stage) == [["a", "b", "c"], ["a", "b"], ["c"]]
     assert queue.dropped == 2
