@@ -7,7 +7,6 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, TypeVar, get_args
 
 import msgspec
@@ -16,9 +15,10 @@ from pydantic import ValidationError
 from alerting.alert import SEVERITY_ORDER
 from alerting.log import AlertQuery, DeliveryState, Matchers, Silence, Status
 from alerting.stages.silence import condition_of
-from alerting.strict import problems, seconds, unknown
+from alerting.strict import problems, seconds
 from services.http import JSON, HttpError, Response
 from services.routes.base import Request, Route
+from services.routes.query import choice, instant, limit, only_known
 
 T = TypeVar("T")
 
@@ -27,13 +27,8 @@ DEFAULT_ALERTS = 50
 #: A silence that is meant to last is a rule, and belongs in the rules file.
 MOST_SILENCE_S = 30 * 86400.0
 
-_PARAMETERS = ("severity", "user", "reason", "status", "channel", "delivery", "since", "until",
-               "after", "limit")  # fmt: skip
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "severity": SEVERITY_ORDER,
-    "status": get_args(Status),
-    "delivery": get_args(DeliveryState),
-}
+_PARAMETERS = ("severity", "user", "address", "reason", "status", "channel", "delivery", "since",
+               "until", "after", "limit")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,20 +114,19 @@ class AlertRoutes:
 
 def asked(query: dict[str, str]) -> AlertQuery:
     """The parameters of ``GET /v1/alerts``; raises 422 naming the one at fault."""
-    for name in query:
-        if name not in _PARAMETERS:
-            raise HttpError(422, name[:64], unknown(name, list(_PARAMETERS)))
+    only_known(query, _PARAMETERS)
     given: dict[str, Any] = {
-        "severity_at_least": _choice(query, "severity"),
-        "status": _choice(query, "status"),
-        "delivery": _choice(query, "delivery"),
+        "severity_at_least": choice(query, "severity", SEVERITY_ORDER),
+        "status": choice(query, "status", get_args(Status)),
+        "delivery": choice(query, "delivery", get_args(DeliveryState)),
         "user": query.get("user"),
+        "address": query.get("address"),
         "reason": query.get("reason"),
         "channel": query.get("channel"),
-        "since_s": _instant(query, "since"),
-        "until_s": _instant(query, "until"),
+        "since_s": instant(query, "since"),
+        "until_s": instant(query, "until"),
         "after": _place(query),
-        "limit": _limit(query),
+        "limit": limit(query, default=DEFAULT_ALERTS, most=MOST_ALERTS),
     }
     return AlertQuery(**given)
 
@@ -167,27 +161,6 @@ def new_silence(
     )
 
 
-def _choice(query: dict[str, str], name: str) -> str | None:
-    value = query.get(name)
-    if value is not None and value not in _CHOICES[name]:
-        raise HttpError(422, name, f"expected one of {', '.join(_CHOICES[name])}")
-    return value
-
-
-def _instant(query: dict[str, str], name: str) -> float | None:
-    if name not in query:
-        return None
-    # A plus sign arrives as a space when nobody encoded it.
-    try:
-        at = datetime.fromisoformat(query[name].replace(" ", "+"))
-    except ValueError:
-        at = None
-    if at is None or at.tzinfo is None:
-        message = "expected RFC 3339 with an offset, such as 2026-11-22T08:15:00Z"
-        raise HttpError(422, name, message)
-    return at.timestamp()
-
-
 def _place(query: dict[str, str]) -> tuple[float, str] | None:
     if "after" not in query:
         return None
@@ -199,13 +172,6 @@ def _place(query: dict[str, str]) -> tuple[float, str] | None:
     if not math.isfinite(opened_s) or not alert_id:
         raise HttpError(422, "after", "expected what the page before gave as next")
     return opened_s, alert_id
-
-
-def _limit(query: dict[str, str]) -> int:
-    given = query.get("limit", str(DEFAULT_ALERTS))
-    if not (given.isascii() and given.isdigit() and 1 <= int(given[:9]) <= MOST_ALERTS):
-        raise HttpError(422, "limit", f"expected 1 to {MOST_ALERTS}")
-    return int(given)
 
 
 def _decoded(request: Request, body: bytes, kind: type[T]) -> T:
