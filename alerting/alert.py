@@ -1,8 +1,9 @@
 """``Alert``: what an analyst is told of one user or one address, and what makes two alerts one.
 
-Events join an alert by its *subject*: the user, or for attacks on many accounts the address they
-come from. What is already known of a subject is told by its *fingerprints*: subject and family of
-the main reason. An event with a fingerprint that was told before is no news; it only counts.
+Events join an alert by its *subject*: the user; for failures at many accounts the address they
+come from, or the wave they are part of (alerting/subjects.py). What is already known of a subject
+is told by its *fingerprints*: subject and family of the main reason. An event with a fingerprint
+that was told before is no news; it only counts.
 """
 
 from __future__ import annotations
@@ -42,8 +43,12 @@ FAMILIES: dict[str, str] = {
     "unusual_combination": "combination",
 }
 
-#: Users and addresses listed in an alert; more are counted.
+#: Users and addresses listed in an alert.
 MOST_LISTED = 50
+#: An attack on this many accounts is news again, and one degree more severe.
+GROWTH: tuple[int, ...] = (10, 50)
+#: The subject of failures at many accounts from many addresses.
+WAVE = "wave:failures"
 
 
 class Occurrence(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -80,7 +85,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the analyst's queue; its events are its chain, kept beside it.
 
     Times are seconds since the epoch: ``first_at_s`` and ``last_at_s`` of the events, the others of
-    our own clock. ``lead`` is the event with the highest score. ``reasons`` counts events by main
+    our own clock. ``event_severity`` is that of the worst event, ``severity`` that of the whole.
+    ``lead`` is the event with the highest score. ``reasons`` counts events by main
     reason, ``successes`` those that succeeded. ``fresh`` are fingerprints that nobody was told of
     yet, ``notify_s`` is when that is to be considered (None: not before the next event).
     ``revision`` counts tellings; ``held`` says why the alert was not told the last time, empty if
@@ -90,6 +96,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     alert_id: str
     subject: str
     severity: Severity
+    event_severity: Severity
     lead: Occurrence
     reasons: dict[str, int]
     fingerprints: tuple[str, ...]
@@ -118,13 +125,14 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def who(self) -> str:
-        """The user, or the address with how many users it tried."""
+        """The user, the address with how many users it tried, or how many of both."""
         kind, _, name = self.subject.partition(":")
         if kind == "user":
             return name
-        more = "+" if len(self.users) >= MOST_LISTED else ""
-        count = len(self.users)
-        return f"{name} ({count}{more} user{'' if count == 1 else 's'})"
+        users = _several(self.users, "user")
+        if kind == "address":
+            return f"{name} ({users})"
+        return f"{users} from {_several(self.addresses, 'address', 'addresses')}"
 
 
 def rank(severity: Severity) -> int:
@@ -135,6 +143,15 @@ def rank(severity: Severity) -> int:
 def worst(severities: Iterable[Severity]) -> Severity:
     """The most severe of at least one."""
     return max(severities, key=rank)
+
+
+def raised(severity: Severity, degrees: int) -> Severity:
+    """The severity so many degrees higher, ``critical`` at most.
+
+    >>> raised("low", 2), raised("high", 5)
+    ('high', 'critical')
+    """
+    return SEVERITY_ORDER[min(rank(severity) + degrees, len(SEVERITY_ORDER) - 1)]
 
 
 def family(code: str) -> str:
@@ -149,10 +166,20 @@ def family(code: str) -> str:
 def fingerprint(subject: str, verdict: Verdict) -> str:
     """What is the same news: SHA-256 over subject and family of the main reason, 16 hex digits.
 
-    Stable across processes, versions and restarts; never Python's ``hash``.
+    Of an attack on many accounts every failure is the same news. Stable across processes, versions
+    and restarts; never Python's ``hash``.
     """
+    if not subject.startswith("user:"):
+        return _digest(subject, "guessing")
     main = verdict.reasons[0].code if verdict.reasons else ""
     return _digest(subject, family(main))
+
+
+def growth(subject: str, users: int) -> tuple[str, ...]:
+    """Fingerprints of the sizes that an attack on many accounts has reached."""
+    if subject.startswith("user:"):
+        return ()
+    return tuple(_digest(subject, f"{mark} users") for mark in GROWTH if users >= mark)
 
 
 def alert_id(subject: str, first_event_id: str) -> str:
@@ -165,6 +192,11 @@ def listed(known: tuple[str, ...], name: str) -> tuple[str, ...]:
     if not name or name in known or len(known) >= MOST_LISTED:
         return known
     return (*known, name)
+
+
+def _several(names: tuple[str, ...], one: str, many: str = "") -> str:
+    more = "+" if len(names) >= MOST_LISTED else ""
+    return f"{len(names)}{more} {one if len(names) == 1 else many or one + 's'}"
 
 
 def _digest(*parts: str) -> str:

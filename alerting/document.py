@@ -17,6 +17,7 @@ def alert_document(alert: Alert) -> dict[str, Any]:
         "alert_id": alert.alert_id,
         "subject": alert.subject,
         "severity": alert.severity,
+        "event_severity": alert.event_severity,
         "status": alert.status,
         "events": alert.events,
         "successes": alert.successes,

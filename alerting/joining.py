@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec.structs import replace
 
-from alerting.alert import Alert, Occurrence, fingerprint, listed, rank, worst
+from alerting.alert import Alert, Occurrence, fingerprint, growth, listed, raised, rank, worst
 from alerting.rules import Grouping
 
 
@@ -18,6 +20,7 @@ def opened(
         alert_id=id_,
         subject=subject,
         severity=occurrence.severity,
+        event_severity=occurrence.severity,
         lead=occurrence,
         reasons={code: 1},
         fingerprints=(print_,),
@@ -35,26 +38,42 @@ def opened(
     )
 
 
+def involving(alert: Alert, others: Sequence[Alert]) -> Alert:
+    """The alert, naming the users and addresses of others that it belongs together with."""
+    users, addresses = alert.users, alert.addresses
+    for other in others:
+        for user in other.users:
+            users = listed(users, user)
+        for address in other.addresses:
+            addresses = listed(addresses, address)
+    return replace(alert, users=users, addresses=addresses)
+
+
 def joined(alert: Alert, occurrence: Occurrence, grouping: Grouping, now_s: float) -> Alert:
     """The alert with one more event.
 
     News is a fingerprint that the alert did not have, or a higher severity. It reopens an
     acknowledged alert. What was held back earlier gets another chance with every event.
     """
+    users = listed(alert.users, occurrence.verdict.user_id)
     print_ = fingerprint(alert.subject, occurrence.verdict)
-    rises = rank(occurrence.severity) > rank(alert.severity)
-    news = rises or print_ not in alert.fingerprints
-    fresh = tuple(dict.fromkeys((*alert.fresh, print_))) if news else alert.fresh
+    prints = tuple(dict.fromkeys((*alert.fingerprints, print_, *growth(alert.subject, len(users)))))
+    event_severity = worst((alert.event_severity, occurrence.severity))
+    severity = raised(event_severity, len(prints) - 1 if grouping.escalate else 0)
+    rises = rank(severity) > rank(alert.severity)
+    added = [each for each in prints if each not in alert.fingerprints]
+    news = bool(added) or rises
+    fresh = tuple(dict.fromkeys((*alert.fresh, *added, *((print_,) if rises else ()))))
     code = occurrence.main.code if occurrence.main is not None else ""
     higher = occurrence.verdict.score > alert.lead.verdict.score
-    notify_s = _notify_s(alert, occurrence, grouping, now_s) if fresh else alert.notify_s
-    return replace(
+    changed = replace(
         alert,
-        severity=worst((alert.severity, occurrence.severity)),
+        severity=severity,
+        event_severity=event_severity,
         lead=occurrence if higher else alert.lead,
         reasons={**alert.reasons, code: alert.reasons.get(code, 0) + 1},
-        fingerprints=tuple(dict.fromkeys((*alert.fingerprints, print_))),
-        users=listed(alert.users, occurrence.verdict.user_id),
+        fingerprints=prints,
+        users=users,
         addresses=listed(alert.addresses, occurrence.address),
         first_at_s=min(alert.first_at_s, occurrence.at_s),
         last_at_s=max(alert.last_at_s, occurrence.at_s),
@@ -62,16 +81,18 @@ def joined(alert: Alert, occurrence: Occurrence, grouping: Grouping, now_s: floa
         events=alert.events + 1,
         successes=alert.successes + int(occurrence.succeeded is True),
         fresh=fresh,
-        notify_s=notify_s,
         acknowledged_s=None if news else alert.acknowledged_s,
         acknowledged_by="" if news else alert.acknowledged_by,
         traceparent=alert.traceparent or occurrence.traceparent,
     )
+    return replace(changed, notify_s=_notify_s(changed, grouping, now_s))
 
 
-def _notify_s(alert: Alert, occurrence: Occurrence, grouping: Grouping, now_s: float) -> float:
-    """When to tell; an earlier time that was set already stays."""
-    at_s = now_s + grouping.wait_s(occurrence.severity)
-    if alert.told_s is not None and occurrence.severity != "critical":
+def _notify_s(alert: Alert, grouping: Grouping, now_s: float) -> float | None:
+    """When to tell what is fresh; an earlier time that was set already stays."""
+    if not alert.fresh:
+        return alert.notify_s
+    at_s = now_s + grouping.wait_s(alert.severity)
+    if alert.told_s is not None and alert.severity != "critical":
         at_s = max(at_s, alert.told_s + grouping.interval)
     return at_s if alert.notify_s is None else min(at_s, alert.notify_s)

@@ -75,11 +75,12 @@ class Silence(msgspec.Struct, frozen=True, kw_only=True):
 
 class AlertQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which alerts, newest first. ``since_s`` <= opened < ``until_s``; ``after`` is the place of
-    the last alert of the page before: (``opened_s``, ``alert_id``). ``user`` is among the users
-    that the alert lists, ``reason`` among the main reasons of its events."""
+    the last alert of the page before: (``opened_s``, ``alert_id``). ``user`` and ``address`` are
+    among those that the alert lists, ``reason`` among the main reasons of its events."""
 
     severity_at_least: Severity | None = None
     user: str | None = None
+    address: str | None = None
     reason: str | None = None
     status: Status | None = None
     channel: str | None = None

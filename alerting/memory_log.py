@@ -232,6 +232,7 @@ class MemoryLog:
                 or rank(alert.severity) >= rank(query.severity_at_least)
             )
             and query.user in (None, *alert.users)
+            and query.address in (None, *alert.addresses)
             and (query.reason is None or query.reason in alert.reasons)
             and query.status in (None, alert.status)
             and (query.since_s is None or alert.opened_s >= query.since_s)

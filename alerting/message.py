@@ -81,6 +81,7 @@ def sample_message(delivery_id: str, now_s: float, *, link: str = "") -> Message
         alert_id="test",
         subject="user:test.user@example.org",
         severity=occurrence.severity,
+        event_severity=occurrence.severity,
         lead=occurrence,
         reasons={reason.code: 1},
         fingerprints=("test",),

@@ -66,6 +66,14 @@ class ReasonRule(Strict):
     at_most: Severity | None = None
 
 
+#: What succeeds after guessing is worse than its score: the score tells how rare it is.
+_REASONS = {
+    "brute_force_success": ReasonRule(at_least="high"),
+    "mfa_fatigue": ReasonRule(at_least="high"),
+    "password_spraying": ReasonRule(at_least="medium"),
+}
+
+
 class Rule(Strict):
     """What to do with events for which a condition holds: drop them, or set their severity."""
 
@@ -91,6 +99,18 @@ class Route(Strict):
     proceed: bool = Field(default=False, alias="continue")
 
 
+class Wave(Strict):
+    """When failures at many users from many addresses are one attack; further ones join one alert.
+
+    The spraying rule of Elastic's detection rules asks for 8 users and 5 addresses in 15 minutes;
+    here only suspicious failures count, and slow attacks as well.
+    """
+
+    alerts: Annotated[int, Field(ge=0, le=200)] = 5
+    """So many alerts of failures alone make a wave; 0: there are no waves."""
+    within: Duration = 3600.0
+
+
 class Grouping(Strict):
     """How events become alerts. The defaults let a chain of minutes arrive as one message and
     start a new alert for what happens the next day."""
@@ -104,10 +124,10 @@ class Grouping(Strict):
     ``critical``, 10 s for ``high``, 30 s for the others."""
     interval: Duration = 300.0
     """Least time between two messages of one alert; does not hold back ``critical``."""
-    by_address: tuple[ReasonCode, ...] = (
-        "password_spraying", "failures_from_address", "unknown_user",
-    )  # fmt: skip
-    """Main reasons by which a failure joins the alert of its address, not of its user."""
+    escalate: bool = True
+    """Whether an alert is one degree more severe for every further family of reasons in it, and an
+    attack on many accounts for every size it reaches (10 and 50 users)."""
+    wave: Wave = Wave()
 
     def wait_s(self, severity: Severity) -> float:
         """Seconds that a new alert gathers events."""
@@ -138,6 +158,8 @@ class Rules(Strict):
     """Users by name, for conditions; ``*`` stands for anything."""
     times: dict[Name, Times] = Field(default_factory=dict)
     reasons: dict[ReasonCode, ReasonRule] = Field(default_factory=dict)
+    """Thresholds by main reason. Unless given, ``brute_force_success`` and ``mfa_fatigue`` are at
+    least ``high``, ``password_spraying`` at least ``medium``."""
     rules: tuple[Rule, ...] = ()
     """Applied to every event in order; the last severity set holds."""
     grouping: Grouping = Grouping()
@@ -145,12 +167,16 @@ class Rules(Strict):
     """For how long what was told is no news again, by severity, unless the severity has risen.
     Unless given: 24 h for ``low``, 12 h for ``medium``, 4 h for ``high``, 0 s for ``critical``."""
     inhibit: bool = True
-    """Whether users that are only guessed at are left to the alert of the guessing address."""
+    """Whether users at whom an address only failed are left to the alert of that address."""
     retry: Retry = Retry()
     keep: Duration = 90 * 86400.0
     """How long alerts are kept."""
     link: Annotated[str, AfterValidator(_link)] | None = None
     """Address of ztad for links in messages, such as https://ztad.example.org."""
+
+    def reason(self, code: str) -> ReasonRule | None:
+        """The thresholds of a reason, its own or the usual ones."""
+        return self.reasons.get(code) or _REASONS.get(code)
 
     def suppress_s(self, severity: Severity) -> float:
         """Seconds for which what was told is no news again."""

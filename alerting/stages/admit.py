@@ -22,7 +22,7 @@ class Admit:
 
     def __call__(self, occurrence: Occurrence) -> Occurrence | None:
         main = occurrence.main
-        own = self._rules.reasons.get(main.code) if main is not None else None
+        own = self._rules.reason(main.code) if main is not None else None
         if own is not None:
             if _below(own, occurrence):
                 self._dropped[f"reasons.{main.code if main else ''}"] += 1

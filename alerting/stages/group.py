@@ -1,4 +1,4 @@
-"""Group: events of one user, or of one attacking address, become one alert with a chain."""
+"""Group: events of one user, one attacking address or one wave become one alert with a chain."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from alerting.alert import Alert, Occurrence, alert_id
-from alerting.joining import joined, opened
+from alerting.joining import involving, joined, opened
 from alerting.log import AlertLog
 from alerting.rules import Grouping
+from alerting.subjects import Subjects
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,33 +28,23 @@ class Group:
         self._log = log
 
     async def __call__(self, occurrences: Sequence[Occurrence], now_s: float) -> Grouped:
-        touched: dict[str, Alert] = {}
-        opened_ids: set[str] = set()
+        subjects = Subjects(self._log, self._grouping, now_s)
+        ids: set[str] = set()
         chains: list[tuple[str, Occurrence]] = []
         for occurrence in occurrences:
-            subject = self._subject(occurrence)
-            alert = touched.get(subject) or await self._open(subject, now_s)
+            subject = await subjects.of(occurrence)
+            alert = await subjects.open(subject)
             if alert is None:
                 id_ = alert_id(subject, occurrence.verdict.event_id)
-                opened_ids.add(id_)
                 alert = opened(id_, subject, occurrence, self._grouping, now_s)
+                if subject != f"user:{occurrence.verdict.user_id}":
+                    alert = involving(alert, subjects.related)
+                ids.add(id_)
             else:
                 alert = joined(alert, occurrence, self._grouping, now_s)
-            touched[subject] = alert
+            subjects.touched[subject] = alert
             chains.append((alert.alert_id, occurrence))
-        if touched:
-            await self._log.join(list(touched.values()), chains)
-        alerts = list(touched.values())
-        return Grouped(alerts, [alert for alert in alerts if alert.alert_id in opened_ids])
-
-    async def _open(self, subject: str, now_s: float) -> Alert | None:
-        alert = await self._log.latest(subject)
-        return alert if alert is not None and self._grouping.goes_on(alert, now_s) else None
-
-    def _subject(self, occurrence: Occurrence) -> str:
-        """Who an event is about. A success is always the user's, wherever it came from."""
-        main = occurrence.main
-        guessed = main is not None and main.code in self._grouping.by_address
-        if guessed and occurrence.address and not occurrence.succeeded:
-            return f"address:{occurrence.address}"
-        return f"user:{occurrence.verdict.user_id}"
+        alerts = list(subjects.touched.values())
+        if alerts:
+            await self._log.join(alerts, chains)
+        return Grouped(alerts, [alert for alert in alerts if alert.alert_id in ids])

@@ -1,8 +1,8 @@
-"""Inhibit: who is only guessed at from an address is part of that address's alert."""
+"""Inhibit: whom an address failed to get in as is part of that address's alert."""
 
 from __future__ import annotations
 
-from alerting.alert import Alert, family, rank
+from alerting.alert import Alert, rank
 from alerting.log import AlertLog
 from alerting.rules import Grouping
 from alerting.stages.base import Notice
@@ -11,7 +11,7 @@ from alerting.stages.base import Notice
 class Inhibit:
     """Holds a user's alert while every address in it has an alert of its own that is as severe.
 
-    Only failed guesses are left to it: a takeover, or anything else strange, is told by itself.
+    Only failures are left to it: whatever succeeded is told by itself.
     """
 
     def __init__(self, log: AlertLog, grouping: Grouping) -> None:
@@ -20,8 +20,8 @@ class Inhibit:
 
     async def __call__(self, notice: Notice, now_s: float) -> Notice:
         alert = notice.alert
-        guessed = all(family(code) == "guessing" for code in alert.reasons) and not alert.successes
-        if not guessed or not alert.addresses or not alert.subject.startswith("user:"):
+        failed = not alert.successes and alert.lead.succeeded is False
+        if not failed or not alert.addresses or not alert.subject.startswith("user:"):
             return notice
         covers = [await self._log.latest(f"address:{address}") for address in alert.addresses]
         covering = [

@@ -46,6 +46,10 @@ MIGRATIONS = (
         user_id TEXT NOT NULL, alert_id TEXT NOT NULL, PRIMARY KEY (user_id, alert_id)
     ) WITHOUT ROWID;
     CREATE INDEX alert_users_by_alert ON alert_users (alert_id);
+    CREATE TABLE alert_addresses (
+        address TEXT NOT NULL, alert_id TEXT NOT NULL, PRIMARY KEY (address, alert_id)
+    ) WITHOUT ROWID;
+    CREATE INDEX alert_addresses_by_alert ON alert_addresses (alert_id);
     CREATE TABLE alert_reasons (
         code TEXT NOT NULL, alert_id TEXT NOT NULL, PRIMARY KEY (code, alert_id)
     ) WITHOUT ROWID;
@@ -89,6 +93,9 @@ _DELIVERY = msgspec.json.Decoder(Delivery)
 _SILENCE = msgspec.json.Decoder(Silence)
 
 _UNSENT = "('held', 'waiting', 'sending')"
+_OF_ALERTS = (
+    "alerts", "alert_users", "alert_addresses", "alert_reasons", "alert_events", "delivery_alerts",
+)  # fmt: skip
 _ANY_OF = "IN (SELECT value FROM json_each(?))"
 
 
@@ -272,14 +279,15 @@ def _put_alert(connection: sqlite3.Connection, alert: Alert) -> None:
     row = (alert.alert_id, alert.subject, rank(alert.severity), alert.status, alert.opened_s,
            alert.updated_s, alert.notify_s, _ENCODE(alert))  # fmt: skip
     connection.execute("INSERT OR REPLACE INTO alerts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
-    connection.executemany(
-        "INSERT OR IGNORE INTO alert_users VALUES (?, ?)",
-        [(user, alert.alert_id) for user in alert.users],
-    )
-    connection.executemany(
-        "INSERT OR IGNORE INTO alert_reasons VALUES (?, ?)",
-        [(code, alert.alert_id) for code in alert.reasons],
-    )
+    for table, names in (
+        ("alert_users", alert.users),
+        ("alert_addresses", alert.addresses),
+        ("alert_reasons", alert.reasons),
+    ):
+        connection.executemany(
+            f"INSERT OR IGNORE INTO {table} VALUES (?, ?)",
+            [(name, alert.alert_id) for name in names],
+        )
 
 
 def _lengthen(connection: sqlite3.Connection, alert_id: str, added: list[Occurrence]) -> None:
@@ -336,7 +344,7 @@ def _prune(connection: sqlite3.Connection, before_s: float) -> int:
                 AND alert_id NOT IN (SELECT alert_id FROM delivery_alerts JOIN deliveries
                                      USING (delivery_id) WHERE state IN {_UNSENT})"""
     old = connection.execute(query, (before_s,)).fetchall()
-    for table in ("alerts", "alert_users", "alert_reasons", "alert_events", "delivery_alerts"):
+    for table in _OF_ALERTS:
         connection.executemany(f"DELETE FROM {table} WHERE alert_id = ?", old)
     if old:
         connection.execute(
@@ -355,6 +363,7 @@ def _asked(query: AlertQuery) -> tuple[str, list[Any]]:
     parts: list[tuple[str, Any]] = [
         ("severity >= ?", least),
         ("alert_id IN (SELECT alert_id FROM alert_users WHERE user_id = ?)", query.user),
+        ("alert_id IN (SELECT alert_id FROM alert_addresses WHERE address = ?)", query.address),
         ("alert_id IN (SELECT alert_id FROM alert_reasons WHERE code = ?)", query.reason),
         ("status = ?", query.status),
         ("opened_s >= ?", query.since_s),

@@ -317,7 +317,7 @@ def test_old_alerts_are_forgotten_unless_something_of_them_waits(run: Run) -> No
 def test_alerts_are_asked_for_by_what_they_are(run: Run) -> None:
     async def test(log: FullLog) -> None:
         ann = alert("e1", user="ann", severity="low", code="unusual_device")
-        bob = alert("e2", user="bob", severity="critical", now_s=NOW_S + 1)
+        bob = alert("e2", user="bob", severity="critical", now_s=NOW_S + 1, ip="198.51.100.7")
         cid = replace(alert("e3", user="cid", now_s=NOW_S + 2), acknowledged_s=NOW_S + 3)
         await fill(log, ann, bob, cid)
         await log.put(delivery("d1", of="alert-e1", state="failed"))
@@ -326,6 +326,7 @@ def test_alerts_are_asked_for_by_what_they_are(run: Run) -> None:
             "all": AlertQuery(),
             "severe": AlertQuery(severity_at_least="high"),
             "user": AlertQuery(user="bob"),
+            "address": AlertQuery(address="198.51.100.7"),
             "reason": AlertQuery(reason="unusual_device"),
             "acknowledged": AlertQuery(status="acknowledged"),
             "open": AlertQuery(status="open"),
@@ -341,7 +342,7 @@ def test_alerts_are_asked_for_by_what_they_are(run: Run) -> None:
             for name, query in asked.items()
         }
         assert found == {
-            "all": "cba", "severe": "cb", "user": "b", "reason": "a", "acknowledged": "c",
+            "all": "cba", "severe": "cb", "user": "b", "address": "b", "reason": "a", "acknowledged": "c",
             "open": "ba", "failed": "a", "pager": "b", "failed on pager": "", "from then": "cb",
             "until then": "a", "two at once": "",
         }  # fmt: skip

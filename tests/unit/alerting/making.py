@@ -45,8 +45,8 @@ def verdict(
 def event(
     event_id: str, user: str = "ann", *, at_s: float = NOW_S, ip: str | None = ADDRESS, **more: Any
 ) -> AuthEvent:
-    """The event behind a verdict."""
-    given: dict[str, Any] = {"outcome": "failure", "country": "SG", "city": "Singapore"} | more
+    """The event behind a verdict: a success unless it says otherwise."""
+    given: dict[str, Any] = {"outcome": "success", "country": "SG", "city": "Singapore"} | more
     return AuthEvent(
         timestamp=datetime.fromtimestamp(at_s, UTC),
         user_id=user,

@@ -37,7 +37,7 @@ def test_title_body_and_urgency(server: WebServer) -> None:
     assert body["type"] == "failure"
     lines = body["message"].splitlines()
     assert "• impossible travel (T1078): Singapore; usual: Berlin (212 of 212)" in lines
-    assert "11-22 08:00:00 login failed, Singapore, SG · 203.0.113.9" in lines
+    assert "11-22 08:00:00 login succeeded, Singapore, SG · 203.0.113.9" in lines
     assert lines[-1] == "https://ztad.example.org/v1/alerts/alert-e1"
 
 

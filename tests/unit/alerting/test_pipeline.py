@@ -75,9 +75,9 @@ def test_a_hundred_more_of_the_same_are_no_news() -> None:
 
 def test_something_new_about_a_user_is_an_update_but_not_within_minutes() -> None:
     async def play(desk: Desk) -> None:
-        await desk.offer(occurrence("e1"))
-        await desk.after(20)
-        await desk.offer(occurrence("e2", code="unusual_device"))
+        await desk.offer(occurrence("e1", severity="low"))
+        await desk.after(40)
+        await desk.offer(occurrence("e2", code="unusual_device", severity="low"))
         await desk.after(60)
         assert len(desk.sent()) == 1
         await desk.after(300)
