@@ -342,7 +342,8 @@ def test_alerts_are_asked_for_by_what_they_are(run: Run) -> None:
             for name, query in asked.items()
         }
         assert found == {
-            "all": "cba", "severe": "cb", "user": "b", "address": "b", "reason": "a", "acknowledged": "c",
+            "all": "cba", "severe": "cb", "user": "b", "address": "b", "reason": "a",
+            "acknowledged": "c",
             "open": "ba", "failed": "a", "pager": "b", "failed on pager": "", "from then": "cb",
             "until then": "a", "two at once": "",
         }  # fmt: skip

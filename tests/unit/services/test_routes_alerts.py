@@ -81,12 +81,14 @@ def refused(*args: Any, **more: Any) -> tuple[int, str]:
 def test_every_parameter_is_understood() -> None:
     query = {
         "severity": "high", "user": "ann", "reason": "impossible_travel", "status": "open",
-        "channel": "soc", "delivery": "failed", "address": "203.0.113.9", "since": "2026-11-22T08:00:00Z",
+        "channel": "soc", "delivery": "failed", "address": "203.0.113.9",
+        "since": "2026-11-22T08:00:00Z",
         "until": "2026-11-22T10:00:00+01:00", "after": "12.5_a1", "limit": "7",
     }  # fmt: skip
     assert asked(query) == AlertQuery(
         severity_at_least="high", user="ann", reason="impossible_travel", status="open",
-        channel="soc", delivery="failed", address="203.0.113.9", since_s=NOW_S, until_s=NOW_S + 3600,
+        channel="soc", delivery="failed", address="203.0.113.9",
+        since_s=NOW_S, until_s=NOW_S + 3600,
         after=(12.5, "a1"), limit=7,
     )  # fmt: skip
     assert asked({}) == AlertQuery()
