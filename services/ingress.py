@@ -18,6 +18,7 @@ from services.gateway import GatewayApp
 from services.keyring import Keyring
 from services.metrics import GatewayMetrics
 from services.pipeline import Pipeline, Stages
+from services.routes.alerts import AlertLookups, AlertRoutes
 from services.routes.events import Lookups
 from services.routing import only
 from services.telemetry import Tracing
@@ -80,6 +81,7 @@ class _Gateway:
             guard=_guard(args),
             tracing=tracing,
             metrics=GatewayMetrics(),
+            routes=AlertRoutes(_alert_lookups(recorder)).routes(),
             unavailable=UNREACHABLE,
         )
 
@@ -87,6 +89,17 @@ class _Gateway:
         """Called by Serve once the replica is up, on its event loop."""
         self._app.start()
         return self._app
+
+
+def _alert_lookups(recorder: Handle) -> AlertLookups:
+    return AlertLookups(
+        alerts=recorder.alerts.remote,
+        alert=recorder.alert.remote,
+        acknowledge=recorder.acknowledge.remote,
+        silences=recorder.silences.remote,
+        silence=recorder.silence.remote,
+        end_silence=recorder.end_silence.remote,
+    )
 
 
 def _guard(args: dict[str, Any]) -> Guard:

@@ -22,6 +22,7 @@ from services.gateway import GatewayApp
 from services.metrics import GatewayMetrics
 from services.pipeline import Pipeline, Stages
 from services.recorder import Recorder, RecorderArgs
+from services.routes.alerts import AlertLookups, AlertRoutes
 from services.routes.events import Lookups
 from services.routing import only
 from services.telemetry import NO_TRACING
@@ -82,4 +83,14 @@ def local_gateway(
         guard=guard or Guard(),
         tracing=NO_TRACING,
         metrics=GatewayMetrics(),
+        routes=AlertRoutes(
+            AlertLookups(
+                alerts=recorder.alerts,
+                alert=recorder.alert,
+                acknowledge=recorder.acknowledge,
+                silences=recorder.silences,
+                silence=recorder.silence,
+                end_silence=recorder.end_silence,
+            )
+        ).routes(),
     )

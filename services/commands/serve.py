@@ -26,6 +26,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--auth", choices=("keys", "none"), help="default: keys as soon as there is one, else none"
     )
     parser.add_argument("--state-dir", type=Path, help="where the live history is kept")
+    parser.add_argument("--store-dir", type=Path, help="where verdicts and alerts are kept")
+    parser.add_argument("--alert-rules", type=Path, help="YAML file: who is told of which alerts")
     parser.add_argument(
         "--requests-per-s", type=float, default=0.0, help="most requests per key (0: no limit)"
     )
@@ -34,6 +36,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Exit code 0 after an orderly stop, 2 when it cannot start."""
+    from alerting.strict import RulesError
     from models.manifest import BundleError
     from services.commands.admission import decide
     from services.keys import KeysError
@@ -52,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
             node.start(arguments)
             announce(node, args, arguments, time.monotonic() - started)
             wait(stopped, node)
-    except (KeysError, StartError, BundleError) as error:
+    except (KeysError, RulesError, StartError, BundleError) as error:
         print(f"ztad serve: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -69,13 +72,27 @@ def application_arguments(args: argparse.Namespace, settings: Settings) -> dict[
     bundle = load_bundle(local_bundle(args.bundle))
     ensemble_of(bundle)  # of another version: say so now, not from within a replica
     state = args.state_dir or settings.home / "state" / str(args.port)
+    _check_rules(args.alert_rules)
+    store = args.store_dir or settings.home / "store" / str(args.port)
     return {
         "bundle": str(bundle.path.resolve()),
         "models_dir": str((settings.home / "models").resolve()),
         "state_dir": str(state.resolve()),
+        "recorder": {
+            "store_dir": str(store.resolve()),
+            "alert_rules": str(args.alert_rules.resolve()) if args.alert_rules else None,
+        },
         "requests_per_s": args.requests_per_s,
         "tracing": wanted(),
     }
+
+
+def _check_rules(path: Path | None) -> None:
+    """Raises ``alerting.rules.RulesError`` and OSError: better now than in a replica's log."""
+    if path is not None:
+        from alerting import rules
+
+        rules.load(path.read_bytes())
 
 
 def stop_signals() -> threading.Event:
@@ -102,6 +119,9 @@ def announce(node: Any, args: argparse.Namespace, arguments: dict[str, Any], too
     print(f"  authentication {who}")
     print(f"  audit log      {arguments['audit_log']}")
     print(f"  live history   {arguments['state_dir']}")
+    print(f"  verdicts       {arguments['recorder']['store_dir']}")
+    rules = arguments["recorder"]["alert_rules"] or "none: alerts wait at /v1/alerts"
+    print(f"  alert rules    {rules}")
     print("listening, as the system shows it:")
     for line in node.listening():
         print(f"  {line}")

@@ -27,7 +27,8 @@ DEFAULT_ALERTS = 50
 #: A silence that is meant to last is a rule, and belongs in the rules file.
 MOST_SILENCE_S = 30 * 86400.0
 
-_PARAMETERS = ("severity", "user", "address", "reason", "status", "channel", "delivery", "since",
+#: What ``GET /v1/alerts`` can be asked for.
+PARAMETERS = ("severity", "user", "address", "reason", "status", "channel", "delivery", "since",
                "until", "after", "limit")  # fmt: skip
 
 
@@ -114,7 +115,7 @@ class AlertRoutes:
 
 def asked(query: dict[str, str]) -> AlertQuery:
     """The parameters of ``GET /v1/alerts``; raises 422 naming the one at fault."""
-    only_known(query, _PARAMETERS)
+    only_known(query, PARAMETERS)
     given: dict[str, Any] = {
         "severity_at_least": choice(query, "severity", SEVERITY_ORDER),
         "status": choice(query, "status", get_args(Status)),
