@@ -114,7 +114,8 @@ class GatewayApp:
         self._metrics.requests.labels(name, str(response.status)).inc()
         self._metrics.latency.labels(name).observe(time.perf_counter() - started)
         if isinstance(response, Stream):
-            await stream(receive, send, response, request.trace_id)
+            head = scope["method"] == "HEAD"
+            await stream(receive, send, response, request.trace_id, head=head)
         else:
             await respond(send, response, request.trace_id, head=scope["method"] == "HEAD")
 

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -37,11 +37,20 @@ class Response:
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
+class Chunks(Protocol):
+    """What an asynchronous generator of bytes offers."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    async def aclose(self) -> None:
+        """Nobody wants any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stream:
     """An answer that goes on until the client leaves or ``chunks`` end."""
 
-    chunks: AsyncIterator[bytes]
+    chunks: Chunks
     content_type: bytes = EVENTS
     status: int = 200
 
@@ -176,14 +185,26 @@ async def respond(send: Send, response: Response, trace_id: str, *, head: bool =
     await send({"type": "http.response.body", "body": b"" if head else response.body})
 
 
-async def stream(receive: Receive, send: Send, response: Stream, trace_id: str) -> None:
-    """Send chunks as they come until the client leaves; ``chunks`` are closed then."""
+async def stream(
+    receive: Receive, send: Send, response: Stream, trace_id: str, *, head: bool = False
+) -> None:
+    """Send chunks as they come until the client leaves, none for ``head``; then close them."""
+    async with contextlib.aclosing(response.chunks):
+        await _stream(receive, send, response, trace_id, head)
+
+
+async def _stream(
+    receive: Receive, send: Send, response: Stream, trace_id: str, head: bool
+) -> None:
     headers = [
         (b"content-type", response.content_type),
         (b"cache-control", b"no-store"),
         (b"x-trace-id", trace_id.encode()),
     ]
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    if head:
+        await send({"type": "http.response.body", "body": b""})
+        return
     sending = asyncio.ensure_future(_send_chunks(send, response))
     leaving = asyncio.ensure_future(_gone(receive))
     try:

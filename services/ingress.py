@@ -14,12 +14,14 @@ from ensemble.scorer import load_bundle
 from services.audit import Audit, destination
 from services.auth import Guard
 from services.book import Load, RoutingBook
+from services.feed import Feed
 from services.gateway import GatewayApp
 from services.keyring import Keyring
 from services.metrics import GatewayMetrics
 from services.pipeline import Pipeline, Stages
 from services.routes.alerts import AlertLookups, AlertRoutes
 from services.routes.events import Lookups
+from services.routes.stream import VerdictStream
 from services.routing import only
 from services.telemetry import Tracing
 
@@ -81,7 +83,10 @@ class _Gateway:
             guard=_guard(args),
             tracing=tracing,
             metrics=GatewayMetrics(),
-            routes=AlertRoutes(_alert_lookups(recorder)).routes(),
+            routes=[
+                *VerdictStream(Feed(recorder.flagged)).routes(),
+                *AlertRoutes(_alert_lookups(recorder)).routes(),
+            ],
             unavailable=UNREACHABLE,
         )
 

@@ -18,12 +18,14 @@ from models.bundle import Bundle
 from services.auth import Guard
 from services.book import RoutingBook
 from services.deployments import Combiner, DetectorReplica, Explainer, Preprocessor
+from services.feed import Feed
 from services.gateway import GatewayApp
 from services.metrics import GatewayMetrics
 from services.pipeline import Pipeline, Stages
 from services.recorder import Recorder, RecorderArgs
 from services.routes.alerts import AlertLookups, AlertRoutes
 from services.routes.events import Lookups
+from services.routes.stream import VerdictStream
 from services.routing import only
 from services.telemetry import NO_TRACING
 
@@ -83,14 +85,17 @@ def local_gateway(
         guard=guard or Guard(),
         tracing=NO_TRACING,
         metrics=GatewayMetrics(),
-        routes=AlertRoutes(
-            AlertLookups(
-                alerts=recorder.alerts,
-                alert=recorder.alert,
-                acknowledge=recorder.acknowledge,
-                silences=recorder.silences,
-                silence=recorder.silence,
-                end_silence=recorder.end_silence,
-            )
-        ).routes(),
+        routes=[
+            *VerdictStream(Feed(LocalCall(recorder.flagged))).routes(),
+            *AlertRoutes(
+                AlertLookups(
+                    alerts=recorder.alerts,
+                    alert=recorder.alert,
+                    acknowledge=recorder.acknowledge,
+                    silences=recorder.silences,
+                    silence=recorder.silence,
+                    end_silence=recorder.end_silence,
+                )
+            ).routes(),
+        ],
     )

@@ -9,6 +9,8 @@ import msgspec
 from ensemble.verdict import Verdict
 from preprocessing.event import AuthEvent
 from services.routes.alerts import PARAMETERS as ALERT_PARAMETERS
+from services.routes.events import PARAMETERS as EVENT_PARAMETERS
+from services.routes.stream import PARAMETERS as STREAM_PARAMETERS
 
 _ERROR = {
     "type": "object",
@@ -92,6 +94,13 @@ _BATCH = {
 }
 
 
+_PAGE_OF_EVENTS = {
+    "type": "object",
+    "properties": {
+        "verdicts": {"type": "array", "items": _ref("Verdict")},
+        "next": {"type": ["string", "null"]},
+    },
+}
 _BAD = ("422", "a field that cannot be used, named")
 _KIND = ("415", "wrong content type")
 
@@ -139,20 +148,52 @@ def _scoring_paths() -> dict[str, Any]:
 
 def _event_paths() -> dict[str, Any]:
     return {
+        "/v1/events": {
+            "get": {
+                "summary": "Verdicts, the newest event first",
+                "description": "Filters: since, until, user, address, severity (at least), reason "
+                "(the first), version, anomaly (true or false); pages: limit, after.",
+                "parameters": [_parameter(name) for name in EVENT_PARAMETERS],
+                "responses": _ok("one page of verdicts, and the next one's cursor", _PAGE_OF_EVENTS)
+                | _answers(_BAD, _BUSY),
+            }
+        },
         "/v1/events/{id}": {
             "get": {
                 "summary": "What was decided of an event",
                 "parameters": _ID,
                 "responses": _ok("its first verdict", _ref("Verdict"))
-                | _answers(("404", "not kept any more")),
+                | _answers(("404", "not scored, or not kept any more"), _BUSY),
             }
         },
         "/v1/events/{id}/explanation": {
             "get": {
                 "summary": "Why an event got its score",
+                "description": "By the version that judged it, from what was known when it did: "
+                "the same answer however long ago that was.",
                 "parameters": [*_ID, _METHOD],
-                "responses": _ok("contribution of every feature", {"type": "object"})
-                | _answers(("404", "not kept any more"), _BAD),
+                "responses": _ok(
+                    "the verdict, the event with its user's baseline, and what every feature "
+                    "contributed",
+                    {"type": "object"},
+                )
+                | _answers(
+                    ("404", "not scored, or not kept any more"),
+                    ("410", "only the verdict is kept, or the version's bundle is gone"),
+                    _BAD,
+                    _BUSY,
+                ),
+            }
+        },
+        "/v1/stream": {
+            "get": {
+                "summary": "Verdicts over the threshold as they are recorded",
+                "description": "Server-sent events; the data of each is a verdict. With the header "
+                "Last-Event-ID, everything recorded since that event comes first. A client that is "
+                "too slow gets an event of type skipped that says how many verdicts were left out.",
+                "parameters": [_parameter(name) for name in STREAM_PARAMETERS],
+                "responses": _ok("until the client leaves", {"type": "string"}, "text/event-stream")
+                | _answers(_BAD, _BUSY),
             }
         },
     }

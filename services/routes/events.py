@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
+from alerting.alert import SEVERITY_ORDER
 from models.manifest import BundleError
 from preprocessing.event import AuthEvent
 from preprocessing.history import Evidence
 from services.http import HttpError, Response
 from services.pipeline import Pipeline
 from services.routes.base import Request, Route
+from services.routes.query import choice, instant, limit, only_known
 from services.storage.appending import manifest_checksum
 from services.storage.base import Kept, Page, VerdictQuery
 from services.storage.errors import StoreError
 
+PARAMETERS = ("since", "until", "user", "address", "severity", "reason", "version", "anomaly",
+              "after", "limit")  # fmt: skip
+MOST_EVENTS = 1000
+DEFAULT_EVENTS = 100
 _EVIDENCE = msgspec.msgpack.Decoder(Evidence)
 
 
@@ -43,9 +50,21 @@ class Events:
 
     def routes(self) -> list[Route]:
         return [
+            Route("GET", "/v1/events", self.events),
             Route("GET", "/v1/events/{id}", self.event),
             Route("GET", "/v1/events/{id}/explanation", self.explanation),
         ]
+
+    async def events(self, request: Request) -> Response:
+        """GET /v1/events"""
+        query = asked(request.query())
+        try:
+            page = await self._lookups.page(query)
+        except StoreError:
+            raise _no_store() from None
+        after = None if page.after is None else f"{page.after[0]!r}_{page.after[1]}"
+        verdicts = [msgspec.Raw(verdict) for verdict in page.verdicts]
+        return Response(200, msgspec.json.encode({"verdicts": verdicts, "next": after}))
 
     async def event(self, request: Request) -> Response:
         """GET /v1/events/{id}"""
@@ -71,8 +90,7 @@ class Events:
             try:
                 kept = await self._lookups.event(event_id)
             except StoreError:
-                message = "the verdict store cannot be read; the Recorder's log says why"
-                raise HttpError(503, "store", message, retry_after_s=5) from None
+                raise _no_store() from None
         if kept is None:
             message = "no event of that id was scored, or its verdict is not kept any more"
             raise HttpError(404, "event_id", message)
@@ -91,6 +109,38 @@ class Events:
             return await self._lookups.explain(kept.version, kept.path, kept.values)
         except BundleError:
             raise _no_version(kept) from None
+
+
+def asked(query: dict[str, str]) -> VerdictQuery:
+    """The parameters of ``GET /v1/events``; raises 422 naming the one at fault."""
+    only_known(query, PARAMETERS)
+    anomaly = choice(query, "anomaly", ("true", "false"))
+    given: dict[str, Any] = {
+        "since_s": instant(query, "since"),
+        "until_s": instant(query, "until"),
+        "user": query.get("user"),
+        "address": query.get("address"),
+        "severity_at_least": choice(query, "severity", SEVERITY_ORDER),
+        "reason": query.get("reason"),
+        "version": query.get("version"),
+        "anomaly": None if anomaly is None else anomaly == "true",
+        "after": _after(query),
+        "limit": limit(query, default=DEFAULT_EVENTS, most=MOST_EVENTS),
+    }
+    return VerdictQuery(**given)
+
+
+def _after(query: dict[str, str]) -> tuple[float, int] | None:
+    if "after" not in query:
+        return None
+    at, _, place = query["after"].partition("_")
+    try:
+        cursor = float(at), int(place[:18])
+    except ValueError:
+        cursor = math.nan, 0
+    if not math.isfinite(cursor[0]):
+        raise HttpError(422, "after", "expected what the page before gave as next")
+    return cursor
 
 
 def told(evidence: bytes) -> dict[str, Any]:
@@ -121,6 +171,11 @@ def told(evidence: bytes) -> dict[str, Any]:
             "last_place": None if place is None else msgspec.structs.asdict(place),
         },
     }
+
+
+def _no_store() -> HttpError:
+    message = "the verdict store cannot be read; the Recorder's log says why"
+    return HttpError(503, "store", message, retry_after_s=5)
 
 
 def _no_version(kept: Kept) -> HttpError:
