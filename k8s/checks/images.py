@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from typing import NoReturn
 
-from k8s.checks.manifests import ROOT, Checked, Manifests, Template
+from k8s.checks.manifests import ROOT, Checked, Manifests, Raw, Template
 from services.cli import COMMANDS
 
 TARGET = re.compile(r"^FROM \S+ AS (\S+)$", re.MULTILINE)
@@ -29,10 +30,9 @@ def check(manifests: Manifests) -> Checked:
             image = str(container.get("image", ""))
             images.add(image)
             _check_image(template, f"{path}.image", image, (targets, version), checked)
-            words = [*container.get("command", []), *container.get("args", [])]
-            if words[:1] == ["ztad"]:
+            for words in _commands(container):
                 commands += 1
-                _check_command(template, f"{path}.command", words[1:], checked)
+                _check_command(template, f"{path}.command", words, checked)
     checked.what = f"{len(images)} images, {commands} commands of jobs"
     return checked
 
@@ -66,6 +66,18 @@ def _split(name: str) -> tuple[str, str, str]:
     folder, _, last = name.rpartition("/")
     base, colon, tag = last.partition(":")
     return f"{folder}/{base}", colon, tag
+
+
+def _commands(container: Raw) -> Iterator[list[str]]:
+    """What follows ``ztad`` in each call of it, also in a line that a shell is given."""
+    words = [str(word) for word in (*container.get("command", []), *container.get("args", []))]
+    lines = [words]
+    if words[:2] == ["bash", "-c"]:
+        calls = re.split(r"\|\||&&|;|\n", words[2].replace("||\n", "||"))
+        lines = [shlex.split(call) for call in calls if call.strip().startswith("ztad ")]
+    for line in lines:
+        if line[:1] == ["ztad"]:
+            yield line[1:]
 
 
 class _Refused(Exception):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
+from typing import Any
 
 import yaml
 from ray.serve.schema import DeploymentSchema, ServeDeploySchema
@@ -21,8 +22,8 @@ SINGLE = ("Preprocessor", "Recorder")
 #: Which stage reads or writes the path in an argument, and whether it writes.
 PATHS: dict[str, tuple[str, bool]] = {
     "state_dir": ("Preprocessor", True),
-    "store_dir": ("Recorder", True),
-    "alert_rules": ("Recorder", False),
+    "recorder.store_dir": ("Recorder", True),
+    "recorder.alert_rules": ("Recorder", False),
     "keys_file": ("Gateway", False),
 }
 #: Read by every stage, and by the task that builds the graph, which runs on any node.
@@ -186,6 +187,14 @@ def _check_room(name: str, group: Group, here: list[Stage], path: str, checked: 
             checked.add(name, f"{path}.{stage.name}.max_replicas_per_node", what, fix)
 
 
+def _given(args: Raw, argument: str) -> str:
+    """The value of an argument, which may lie within another: ``recorder.store_dir``."""
+    value: Any = args
+    for part in argument.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return str(value or "")
+
+
 def _check_paths(
     manifests: Manifests, service: Raw, stages: list[Stage], args: Raw, path: str, checked: Checked
 ) -> None:
@@ -199,7 +208,10 @@ def _check_paths(
                 what = f"{given} is not mounted in {group}; any node may build the graph"
                 checked.add(name, f"{path}.{argument}", what, "mount it in every group")
     for argument, (stage, writes) in PATHS.items():
-        given = str(args.get(argument) or "")
+        given = _given(args, argument)
+        if writes and not given:
+            what = f"what the {stage} keeps would be gone with its pod"
+            checked.add(name, f"{path}.{argument}", what, "name a folder on a volume")
         place = next((each for each in stages if each.name == stage), None)
         groups = [
             g.name for g in groups_of(service) if place and set(place.resources) & set(g.resources)

@@ -84,6 +84,14 @@ def container(service: Raw, group: int) -> Raw:
             "args.state_dir: /ztad/history is mounted read-only in state",
         ),
         (
+            lambda config: args(config)["recorder"].pop("store_dir"),
+            "args.recorder.store_dir: what the Recorder keeps would be gone with its pod",
+        ),
+        (
+            lambda config: args(config)["recorder"].update(most_byte=1),
+            "args.recorder.most_byte: the graph knows no such argument; did you mean most_bytes?",
+        ),
+        (
             lambda config: args(config).update(keys_file="/etc/ztad/keys/key.json"),
             "args.keys_file: Secret ztad-api-keys has no key key.json; it has keys.json",
         ),
@@ -471,6 +479,7 @@ def test_a_digest_is_as_good_as_a_tag(prod: Manifests, service: Raw) -> None:
         (["ztad", "trian"], "ztad has no command ['trian']"),
         (["ztad", "train", "--events", "/e"], "ztad refuses it: the following arguments are"),
         (["ztad", "models", "fetch", "--into", "/x"], "ztad refuses it: unrecognized arguments"),
+        (["bash", "-c", 'true ||\n  ztad tune --minutes ten --out "$X"'], "--minutes"),
     ],
 )
 def test_commands_of_jobs(prod: Manifests, command: list[str], expected: str) -> None:
