@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 import alerting
+from alerting.conditions import Condition
 from alerting.notifiers import NOTIFIERS, notifier_type
-from alerting.rules import MOST_BYTES, Rules, load
+from alerting.rules import MOST_BYTES, Grouping, ReasonRule, Retry, Rules, load
 from alerting.strict import RulesError
 
 EXAMPLE = Path(alerting.__file__).with_name("example.yaml")
@@ -106,3 +108,12 @@ def test_a_wait_that_is_not_given_keeps_its_default() -> None:
     assert grouping.wait_s("high") == 120
     assert grouping.wait_s("critical") == 0
     assert load("suppress: {low: 1h}").suppress_s("medium") == 12 * 3600
+
+
+def test_the_docs_name_every_key_channel_and_condition() -> None:
+    page = (Path(alerting.__file__).parents[1] / "docs" / "alerting.md").read_text()
+    names = {*Rules.model_fields, *Condition.model_fields, *Retry.model_fields, *NOTIFIERS,
+             *Grouping.model_fields, *ReasonRule.model_fields}  # fmt: skip
+    names |= {"rate", "digest"}
+    missing = {name for name in names if not re.search(rf"`[^`]*\b{name}\b[^`]*`", page)}
+    assert missing == set()
