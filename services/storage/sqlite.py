@@ -45,7 +45,9 @@ class Database:
             self._connection = _open(path)
         try:
             with self._telling():
-                _migrate(self._connection, migrations, path)
+                found = _schema(self._connection, len(migrations), path)
+                _prepare(self._connection)
+                _migrate(self._connection, migrations[found:], found)
                 readers = [_open_reader(path) for _ in range(READERS)] if path else []
         except BaseException:
             self._connection.close()
@@ -131,7 +133,18 @@ def _open(path: Path | None) -> sqlite3.Connection:
     except OSError as error:
         mend = "let this user write there, or name another folder"
         raise StoreError(str(path.parent), f"cannot be made ({error})", mend) from None
-    connection = _connect(str(path))
+    return _connect(str(path))
+
+
+def _schema(connection: sqlite3.Connection, known: int, path: Path | None) -> int:
+    """Which schema a file has; one that is not ours to write is left as it is."""
+    (found,) = connection.execute("PRAGMA user_version").fetchone()
+    if found > known:
+        raise NewerSchema(str(path), found, known)
+    return int(found)
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
     # The order matters: auto_vacuum is settled when the first page is written.
     for pragma in (
         f"page_size={PAGE_BYTES}",
@@ -142,12 +155,7 @@ def _open(path: Path | None) -> sqlite3.Connection:
         f"wal_autocheckpoint={CHECKPOINT_BYTES // PAGE_BYTES}",
         f"journal_size_limit={2 * CHECKPOINT_BYTES}",
     ):
-        try:
-            connection.execute(f"PRAGMA {pragma}").close()
-        except BaseException:
-            connection.close()
-            raise
-    return connection
+        connection.execute(f"PRAGMA {pragma}").close()
 
 
 def _open_reader(path: Path) -> sqlite3.Connection:
@@ -167,12 +175,9 @@ def _connect(name: str) -> sqlite3.Connection:
     )
 
 
-def _migrate(connection: sqlite3.Connection, migrations: Sequence[str], path: Path | None) -> None:
-    (found,) = connection.execute("PRAGMA user_version").fetchone()
-    if found > len(migrations):
-        raise NewerSchema(str(path), found, len(migrations))
-    for version in range(found, len(migrations)):
-        script = f"BEGIN IMMEDIATE;{migrations[version]};PRAGMA user_version={version + 1};COMMIT;"
+def _migrate(connection: sqlite3.Connection, migrations: Sequence[str], found: int) -> None:
+    for version, migration in enumerate(migrations, found + 1):
+        script = f"BEGIN IMMEDIATE;{migration};PRAGMA user_version={version};COMMIT;"
         try:
             connection.executescript(script)
         except BaseException:
