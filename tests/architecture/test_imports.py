@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from alerting.notifiers import NOTIFIERS
 from models import DETECTORS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,6 +39,11 @@ VIOLATIONS = [
         "from models.autoencoder import Autoencoder",
         "ensemble names no concrete detector",
     ),
+    (
+        "alerting/notifiers/email.py",
+        "import alerting.notifiers.chat",
+        "notifiers are unaware of each other",
+    ),
 ]
 
 
@@ -51,14 +57,15 @@ def copy_of_the_code(tmp_path: Path) -> Path:
     for package in PACKAGES:
         ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / package, tmp_path / package, ignore=ignore)
-    config = (ROOT / "pyproject.toml").read_text() + detector_contracts()
+    config = (ROOT / "pyproject.toml").read_text() + registry_contracts()
     (tmp_path / "pyproject.toml").write_text(config)
     return tmp_path
 
 
-def detector_contracts() -> str:
-    """Written from `DETECTORS`, so that adding a detector needs no edit of the contracts."""
+def registry_contracts() -> str:
+    """Written from the registries, so that adding to one needs no edit of the contracts."""
     modules = sorted(path.partition(":")[0] for path in DETECTORS.values())
+    notifiers = sorted(path.partition(":")[0] for path in NOTIFIERS.values())
     return f"""
 [[tool.importlinter.contracts]]
 name = "detectors are unaware of each other"
@@ -70,6 +77,11 @@ name = "ensemble names no concrete detector"
 type = "forbidden"
 source_modules = ["ensemble"]
 forbidden_modules = {modules}
+
+[[tool.importlinter.contracts]]
+name = "notifiers are unaware of each other"
+type = "independence"
+modules = {notifiers}
 """
 
 
@@ -109,7 +121,7 @@ def test_commands_may_reach_tuning(copy_of_the_code: Path) -> None:
 
 
 def test_every_contract_has_a_planted_violation() -> None:
-    config = tomllib.loads((ROOT / "pyproject.toml").read_text() + detector_contracts())
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text() + registry_contracts())
     contracts = {c["name"] for c in config["tool"]["importlinter"]["contracts"]}
     assert contracts == {contract for _, _, contract in VIOLATIONS}
 
