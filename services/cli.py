@@ -17,6 +17,7 @@ COMMANDS: dict[str, str] = {
     "train": "services.commands.train",
     "score": "services.commands.score",
     "evaluate": "services.commands.evaluate",
+    "tune": "services.commands.tune",
     "models": "services.commands.models",
     "serve": "services.commands.serve",
     "routing": "services.commands.routing",
