@@ -76,14 +76,15 @@ class UnknownWindow(ValueError):
 
 
 def kept_windows(name: str) -> tuple[str, ...]:
-    """The windows that a field of :class:`Windows` may have, in the order of ``history.FACTS``.
+    """The windows that a field of :class:`Windows` may have, the shortest first.
 
     >>> kept_windows("denials")
     ('15m', '1h')
     """
     first, *others = _COUNTED[name]
     ends = [fact.removeprefix(f"{first}_") for fact in FACTS if fact.startswith(f"{first}_")]
-    return tuple(end for end in ends if all(f"{other}_{end}" in _AT for other in others))
+    kept = [end for end in ends if all(f"{other}_{end}" in _AT for other in others)]
+    return tuple(sorted(kept, key=lambda end: ("mhd".index(end[-1]), int(end[:-1]))))
 
 
 def needed_facts(windows: Windows) -> frozenset[str]:

@@ -240,7 +240,7 @@ def test_windows_need_facts_that_the_history_keeps() -> None:
 @pytest.mark.parametrize(
     ("windows", "told"),
     [
-        (Windows(failures="7d"), "feature window failures: .* 15m or 1d or 1h, got '7d'"),
+        (Windows(failures="7d"), "feature window failures: .* 15m or 1h or 1d, got '7d'"),
         (Windows(denials="1d"), "feature window denials: .* 15m or 1h, got '1d'"),
     ],
 )
