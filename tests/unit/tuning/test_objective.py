@@ -1,0 +1,146 @@
+"""The objective, on a small organisation and with detectors that fit fast."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from models.base import InvalidParameter
+from preprocessing.event import AuthEvent
+from tuning.data import Labels
+from tuning.generate import generate
+from tuning.objective import (
+    EFFORTS,
+    Slices,
+    TrialData,
+    TuningError,
+    evaluations,
+    figures,
+    slices,
+    trial_data,
+    truth,
+    with_baseline,
+)
+from tuning.train import TrainingSettings
+
+FAST = TrainingSettings(
+    detectors=("one_class_svm",), parameters={"one_class_svm": {"max_rows": 400}}
+)
+
+
+@pytest.fixture(scope="module")
+def parts(training_events: list[AuthEvent]) -> Slices:
+    return slices(training_events)
+
+
+@pytest.fixture(scope="module")
+def labels() -> Labels:
+    """Of ``training_events``."""
+    rows = generate("seedlike", events=2000, seed=1).labels
+    return Labels({str(row["event_id"]): "attack" if row["is_anomaly"] else None for row in rows})
+
+
+@pytest.fixture(scope="module")
+def data(parts: Slices, labels: Labels) -> TrialData:
+    return trial_data(parts, labels, FAST)
+
+
+@pytest.fixture(scope="module")
+def unlabelled(parts: Slices) -> TrialData:
+    return trial_data(parts, None, FAST)
+
+
+def test_slices_follow_each_other_in_time(parts: Slices, training_events: list[AuthEvent]) -> None:
+    everything = [*parts.training, *parts.validation, *parts.held_out]
+    assert everything == sorted(training_events, key=lambda event: event.timestamp)
+    assert [len(part) for part in (parts.training, parts.validation, parts.held_out)] == [
+        1200, 400, 400,
+    ]  # fmt: skip
+
+
+def test_too_few_events_are_refused(training_events: list[AuthEvent]) -> None:
+    with pytest.raises(TuningError, match=r"499 events are too few.*at least 500"):
+        slices(training_events[:499])
+
+
+def test_a_slice_without_anomalies_is_refused(parts: Slices) -> None:
+    nothing = Labels({}, rest_ordinary=True)
+    with pytest.raises(TuningError, match=r"no event of the held-out slice \(.*labelled anomalous"):
+        truth(parts.held_out, nothing, "held-out")
+    every = Labels({event.event_id: "attack" for event in parts.held_out})
+    with pytest.raises(TuningError, match="labelled ordinary"):
+        truth(parts.held_out, every, "held-out")
+
+
+def test_what_has_no_label_is_not_judged(parts: Slices) -> None:
+    first, second, third = (event.event_id for event in parts.validation[:3])
+    judged, anomalous = truth(parts.validation, Labels({first: None, second: "attack"}), "v")
+    assert judged.sum() == 2
+    assert anomalous.tolist()[:3] == [False, True, False]
+    assert third not in (first, second)
+
+
+def test_trials_report_at_growing_effort(data: TrialData) -> None:
+    told = list(evaluations({"one_class_svm.nu": 0.2}, data, FAST))
+    assert [metrics["effort"] for metrics in told] == list(EFFORTS)
+    assert all(0.0 <= metrics["objective"] <= metrics["recall"] <= 1.0 for metrics in told)
+
+
+def test_the_same_choice_is_worth_the_same(data: TrialData) -> None:
+    choice = {"one_class_svm.nu": 0.2, "windows.failures": "1h"}
+    assert list(evaluations(choice, data, FAST)) == list(evaluations(choice, data, FAST))
+
+
+def test_labels_of_the_training_slice_change_nothing(
+    parts: Slices, labels: Labels, data: TrialData
+) -> None:
+    later = {event.event_id for event in parts.validation}
+    fewer = Labels({key: kind for key, kind in labels.types.items() if key in later})
+    blind = trial_data(parts, fewer, FAST)
+    assert list(evaluations({}, blind, FAST)) == list(evaluations({}, data, FAST))
+
+
+def test_the_held_out_slice_changes_nothing(parts: Slices, labels: Labels, data: TrialData) -> None:
+    other = trial_data(replace(parts, held_out=[]), labels, FAST)
+    assert list(evaluations({}, other, FAST)) == list(evaluations({}, data, FAST))
+
+
+def test_what_a_detector_refuses_is_told(data: TrialData) -> None:
+    with pytest.raises(InvalidParameter, match="nu must be"):
+        list(evaluations({"one_class_svm.nu": 3.0}, data, FAST))
+
+
+def whole(choice: dict[str, float], data: TrialData) -> dict[str, float]:
+    return list(evaluations(choice, data, FAST))[-1]
+
+
+@pytest.mark.parametrize("known", ["data", "unlabelled"], ids=["with labels", "without labels"])
+def test_a_good_choice_is_worth_more_than_a_bad_one(
+    known: str, request: pytest.FixtureRequest
+) -> None:
+    """A kernel so wide that all the SVM sees is the distance to the middle of everything."""
+    shared: TrialData = request.getfixturevalue(known)
+    good = whole({}, shared)
+    shared = with_baseline(shared, good)
+    bad = whole({"one_class_svm.width": 0.001, "one_class_svm.nu": 0.9}, shared)
+    assert whole({}, shared)["objective"] > 1.5 * bad["objective"]
+    assert bad["alerts_per_1000"] > 1.5 * good["alerts_per_1000"]
+
+
+def test_figures() -> None:
+    strange, usual = np.array([1e-4, 1e-3, 0.5, 0.01]), np.array([0.001, 0.4, 0.9, 1.0])
+    told = figures(strange, usual, threshold=0.998, user_days=20, allowed=25.0)
+    assert told["recall"] == 0.5
+    assert told["alerts_per_1000"] == 50.0
+    assert told["objective"] == 0.25
+    quieter = figures(strange, usual, threshold=0.998, user_days=40, allowed=25.0)
+    assert quieter["objective"] == 0.5
+    # By rarity: caught, caught and ordinary at once, caught, then ordinary, caught.
+    assert told["average_precision"] == pytest.approx((1 + 2 / 3 + 3 / 4 + 4 / 6) / 4)
+
+
+def test_the_default_may_alert_as_much_as_it_does(data: TrialData) -> None:
+    assert with_baseline(data, {"alerts_per_1000": 3.0}).allowed == FAST.budget
+    assert with_baseline(data, {"alerts_per_1000": 300.0}).allowed == 300.0

@@ -1,0 +1,103 @@
+"""Ray for one search: a cluster of its own on this machine's loopback, or one that is there."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+#: Longest path of Ray's folder: it adds 65 characters to it, and a Unix socket's has at most 107.
+LONGEST_FOLDER = 42
+#: Ray's store of shared objects. The facts of 100,000 events are 80 MB.
+OBJECT_STORE_BYTES = 400_000_000
+#: Read by Ray when it is imported. Tune would otherwise write a CSV, JSON and TensorBoard log per
+#: trial, print trials' errors, which the journal has, and take Ctrl-C for "finish what you began";
+#: of a search that is killed it would lose the last minutes.
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "2",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+#: A trial has one core: more threads in each would only get in each other's way.
+_ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
+}
+_LEFT = "ray-folder"
+
+
+class ClusterError(RuntimeError):
+    """Ray cannot be started or reached; the message says how to mend it."""
+
+
+@contextmanager
+def cluster(folder: Path, *, cpus: int, address: str = "") -> Iterator[None]:
+    """Ray for the block: at ``address`` (``auto`` or ``HOST:PORT``), or started here with ``cpus``.
+
+    What is started here listens on loopback alone, asks for a token as Ray does by default, keeps
+    its files in a folder of its own and ends with the block, or with this process if that is
+    killed; the next search of the same ``folder`` then clears up. Raises :class:`ClusterError`.
+    """
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    _clear(folder)
+    import ray
+
+    # Ray and Tune warn of what they will change, through Python's warnings.
+    warnings.filterwarnings("ignore", module=r"ray(\.|$)")
+    try:
+        if address:
+            ray.init(address=address, runtime_env={"env_vars": _ONE_THREAD}, **_quiet())
+        else:
+            ray.init(
+                address="local",
+                num_cpus=cpus,
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                runtime_env={"env_vars": _ONE_THREAD},
+                _node_ip_address="127.0.0.1",
+                _temp_dir=str(_own_folder(folder)),
+                **_quiet(),
+            )
+    except Exception as error:  # Ray raises a bare Exception on a machine that is too busy
+        where = f"at {address} cannot be reached" if address else "does not start"
+        raise ClusterError(f"Ray {where}: {error}; run 'ztad doctor'") from error
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+        _clear(folder)
+
+
+def _quiet() -> dict[str, Any]:
+    return {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+
+
+def _own_folder(folder: Path) -> Path:
+    """A folder with a path short enough for Unix sockets, noted so that it can be cleared up."""
+    base = tempfile.gettempdir()
+    made = tempfile.mkdtemp(prefix="ztad-", dir=base if len(base) < LONGEST_FOLDER - 14 else "/tmp")
+    (folder / _LEFT).write_text(made)
+    return Path(made)
+
+
+def _clear(folder: Path) -> None:
+    """Remove what a search that was killed has left."""
+    note = folder / _LEFT
+    if note.exists():
+        shutil.rmtree(note.read_text(), ignore_errors=True)
+        note.unlink()

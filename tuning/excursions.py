@@ -1,0 +1,53 @@
+"""Artificial excursions, which stand for attacks where nobody says which events were attacks.
+
+An excursion is a later ordinary-looking event with one to three of its features raised to a
+surprise of half a decade to four: what one ordinary event in 30 shows, up to one in 100,000. Which
+share of them a model version alerts, at a threshold that keeps the alert budget, says how tightly
+it encloses what is ordinary. Choosing parameters of one-class detectors by generated outliers is
+Tax and Duin, "Uniform Object Generation for Optimizing One-class Classifiers", JMLR 2 (2001); they
+draw from a sphere around the data, here few features move at a time, since between 33 of them a
+sphere is all outside.
+
+It knows nothing of how real attacks combine features. Ma, Zhao, Zhang and Akoglu, "The Need for
+Unsupervised Outlier Model Selection", SIGKDD Explorations 25 (2023), found no criterion without
+labels to be reliable: labels, even few, are better.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocessing.features import CAP
+from preprocessing.surprise import COMMONPLACE, Surprise, notable
+
+Features = NDArray[np.float32]
+
+#: Excursions made; their share that is caught is then known to about 0.01.
+COUNT = 2000
+#: Most features raised at once.
+MOST_RAISED = 3
+#: Decades beyond the commonplace, from a little under what is told as a reason.
+DECADES = (0.5, 4.0)
+
+
+def excursions(rows: Features, surprise: Surprise, *, seed: int, count: int = COUNT) -> Features:
+    """``count`` rows made from the features (n, d), n >= 1, of later events; float32 (count, d)."""
+    rng = np.random.default_rng(seed)
+    usual = rows[~notable(surprise(rows))]
+    base = usual if len(usual) else rows
+    made = base[rng.integers(len(base), size=count)].astype(np.float32)
+    raised = _raised(rng, count, rows.shape[1])
+    decades = rng.uniform(*DECADES, size=made.shape)
+    for index, curve in enumerate(surprise.curves):
+        value = np.interp(decades[:, index] + COMMONPLACE, curve.decades, curve.value)
+        made[:, index] = np.where(
+            raised[:, index], np.maximum(made[:, index], value), made[:, index]
+        )
+    return np.clip(made, 0.0, CAP)
+
+
+def _raised(rng: np.random.Generator, count: int, width: int) -> NDArray[np.bool_]:
+    """One to three features of each row, (count, width)."""
+    order = rng.random((count, width)).argsort(axis=1).argsort(axis=1)
+    return np.asarray(order < rng.integers(1, MOST_RAISED + 1, size=(count, 1)))
