@@ -28,6 +28,7 @@ from alerting.secret import Secrets
 from ensemble.verdict import Verdict
 from preprocessing.event import AuthEvent
 from preprocessing.history import Evidence
+from services.alert_metrics import AlertMetrics
 from services.telemetry import NO_TRACING, Tracing
 from services.wire import Recorded
 
@@ -76,6 +77,10 @@ class Alerts:
     async def state(self) -> State:
         """Counts for metrics."""
         return await self._runner.state()
+
+    async def metrics(self) -> bytes:
+        """Prometheus' text format, see docs/operations.md."""
+        return AlertMetrics().render(await self._runner.state())
 
     async def alerts(self, query: AlertQuery) -> bytes:
         """``{"alerts": [...], "next": cursor or null}``, newest first."""

@@ -183,6 +183,44 @@ def test_what_was_traced_is_traced_to_its_alert(flags: str) -> None:
         assert f"{span.parent.trace_id:032x}-{span.parent.span_id:016x}" == TRACE[3:-3]
 
 
+async def sent_metrics(desk: Alerts) -> str:
+    """The metrics once something was sent."""
+    async with asyncio.timeout(30):
+        while True:
+            text = (await desk.metrics()).decode()
+            if 'state="sent"' in text:
+                return text
+            await asyncio.sleep(0.001)
+
+
+def test_metrics_tell_what_happened(tmp_path: Path) -> None:
+    rules = tmp_path / "alerts.yaml"
+    rules.write_text(
+        "channels: {soc: {type: memory}}\notherwise: [soc]\n"
+        "rules: [{name: quiet, when: {users: [cid]}, drop: true}]"
+    )
+
+    async def talk() -> str:
+        desk = Alerts(rules, MemoryLog(), clock=ManualClock(NOW_S))
+        await desk.start()
+        given = [verdict("e1", severity="critical"), verdict("e2", "bob"), verdict("e3", "cid")]
+        await desk.offer(recorded(*given))
+        text = await sent_metrics(desk)
+        await desk.close()
+        return text
+
+    lines = set(asyncio.run(talk()).splitlines())
+    assert {
+        'ztad_alerts_opened_total{reason="impossible_travel",severity="critical"} 1.0',
+        'ztad_alerts_opened_total{reason="impossible_travel",severity="high"} 1.0',
+        "ztad_alert_events_total 2.0",
+        'ztad_alert_dropped_events_total{rule="rules.quiet"} 1.0',
+        'ztad_alert_messages_total{channel="soc",outcome="sent"} 1.0',
+        'ztad_alert_messages{channel="soc",state="sent"} 1.0',
+        "ztad_alert_rules_broken 0.0",
+    } <= lines
+
+
 def test_state_is_told_without_rules() -> None:
     state = asyncio.run(alerts().state())
     assert (state.channels, state.deliveries, state.rules_problem) == ({}, {}, "")
