@@ -171,7 +171,7 @@ class Recorder:
         """Prometheus' text format, see docs/operations.md."""
         self._metrics.waiting.set(self._intake.waiting)
         self._metrics.tell(await self._ask(lambda store: store.size()), time.time())
-        return self._metrics.render()
+        return self._metrics.render() + await self._alerts.metrics()
 
     # Alerts: what ``services.routes.alerts`` asks
 
