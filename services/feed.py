@@ -41,7 +41,7 @@ class Feed:
 
     def __init__(self, flagged: Call) -> None:
         self._flagged = flagged
-        self._listeners = 0
+        self.listeners = 0
         self._following: asyncio.Task[None] | None = None
         self._held: deque[Flagged] = deque()
         self._news = asyncio.Event()
@@ -55,19 +55,19 @@ class Feed:
     @property
     def full(self) -> bool:
         """Whether there are as many listeners as there may be."""
-        return self._listeners >= MOST_LISTENERS
+        return self.listeners >= MOST_LISTENERS
 
     def listen(self, after: int | None, wanted: Callable[[Flagged], bool]) -> Listener:
         """Server-sent events from now on, or of everything recorded after a place."""
-        self._listeners += 1
+        self.listeners += 1
         if self._following is None:
             self._following = asyncio.get_running_loop().create_task(self._follow())
         return Listener(self, after, wanted)
 
     def leave(self) -> None:
         """A listener less; without any nobody is asked."""
-        self._listeners -= 1
-        if not self._listeners and self._following is not None:
+        self.listeners -= 1
+        if not self.listeners and self._following is not None:
             self._following.cancel()
             self._following, self.since, self.place = None, None, None
             self._held.clear()
