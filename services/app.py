@@ -91,13 +91,19 @@ _DETECTOR_DEFAULTS: dict[str, Any] = {"max_ongoing_requests": 64}
 STAGES = tuple(_DEFAULTS)
 
 
-class MoreThanOnePreprocessor(ValueError):
-    """Two replicas of an embedded history would each know half of what happened."""
+#: Deployments of which there can be one replica only, and why.
+_SINGLE = {
+    "Preprocessor": "the embedded history lives in one process",
+    "Recorder": "one process owns the files of the store",
+}
 
-    def __init__(self, replicas: int) -> None:
+
+class MoreThanOneReplica(ValueError):
+    """Two replicas would each know half of what happened."""
+
+    def __init__(self, name: str, replicas: int) -> None:
         super().__init__(
-            f"deployments.Preprocessor.num_replicas is {replicas}: the embedded history lives in "
-            "one process; set it to 1"
+            f"deployments.{name}.num_replicas is {replicas}: {_SINGLE[name]}; set it to 1"
         )
 
 
@@ -116,11 +122,11 @@ def build(args: AppArgs) -> Application:
     """Gateway -> Preprocessor -> every detector of the bundle -> Combiner; Explainer, Recorder.
 
     Raises ``models.bundle.BundleError`` for a bundle that cannot be trusted,
-    :class:`NoSuchDeployment`, :class:`MoreThanOnePreprocessor` and :class:`NobodyAdmitted`.
+    :class:`NoSuchDeployment`, :class:`MoreThanOneReplica` and :class:`NobodyAdmitted`.
     """
     bundle = load_bundle(Path(args.bundle))
     _check_names(args, bundle)
-    _check_single_history(args)
+    _check_single(args)
     _check_admission(args)
     detectors = {
         name: _bind(args, deployment_name(name), DetectorReplica, args.bundle, name)
@@ -187,11 +193,10 @@ def _check_admission(args: AppArgs) -> None:
         )
 
 
-def _check_single_history(args: AppArgs) -> None:
-    options = args.deployments.get("Preprocessor")
-    if options is None:
-        return
-    scaling = options.autoscaling_config or {}
-    replicas = max(options.num_replicas or 1, int(scaling.get("max_replicas", 1)))
-    if replicas > 1:
-        raise MoreThanOnePreprocessor(replicas)
+def _check_single(args: AppArgs) -> None:
+    for name in _SINGLE:
+        options = args.deployments.get(name, Options())
+        scaling = options.autoscaling_config or {}
+        replicas = max(options.num_replicas or 1, int(scaling.get("max_replicas", 1)))
+        if replicas > 1:
+            raise MoreThanOneReplica(name, replicas)

@@ -59,7 +59,7 @@ class GatewayApp:
         self._router = Router(
             [
                 *scoring.routes(),
-                *Pages(pipeline, metrics, lambda: scoring.waiting).routes(),
+                *Pages(pipeline, metrics, lambda: scoring.waiting, lookups.metrics).routes(),
                 *Events(pipeline, lookups).routes(),
                 *Models(book, pipeline, variants).routes(),
                 *routes,

@@ -79,7 +79,12 @@ class _Gateway:
         self._app = GatewayApp(
             pipeline,
             book,
-            Lookups(recorder.get.remote, recorder.page.remote, explainer.explain.remote),
+            Lookups(
+                recorder.get.remote,
+                recorder.page.remote,
+                explainer.explain.remote,
+                recorder.metrics.remote,
+            ),
             guard=_guard(args),
             tracing=tracing,
             metrics=GatewayMetrics(),

@@ -81,7 +81,7 @@ def local_gateway(
     return GatewayApp(
         pipeline,
         book,
-        Lookups(recorder.get, recorder.page, explainer.explain),
+        Lookups(recorder.get, recorder.page, explainer.explain, recorder.metrics),
         guard=guard or Guard(),
         tracing=NO_TRACING,
         metrics=GatewayMetrics(),

@@ -31,14 +31,16 @@ _EVIDENCE = msgspec.msgpack.Decoder(Evidence)
 
 @dataclass(frozen=True, slots=True)
 class Lookups:
-    """What answers questions about past events; each is awaited.
+    """What the Recorder and the Explainer answer.
 
-    ``explain`` takes version, folder of its bundle, and float32 features as bytes.
+    ``explain`` takes version, folder of its bundle, and float32 features as bytes; ``metrics`` are
+    the Recorder's, in Prometheus' text format.
     """
 
     event: Callable[[str], Awaitable[Kept | None]]
     page: Callable[[VerdictQuery], Awaitable[Page]]
     explain: Callable[[str, str, bytes], Awaitable[dict[str, Any]]]
+    metrics: Callable[[], Awaitable[bytes]] | None = None
 
 
 class Events:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from services.documents import DOCS, OPENAPI
 from services.http import HTML, TEXT, HttpError, Response
@@ -11,6 +13,10 @@ from services.metrics import GatewayMetrics
 from services.pipeline import Pipeline
 from services.routes.base import Request, Route
 
+LOG = logging.getLogger("ztad.gateway")
+
+#: The Recorder has this long to tell its metrics, seconds.
+METRICS_WAIT_S = 2.0
 #: A readiness answer is good for this long, seconds.
 READY_FOR_S = 1.0
 
@@ -19,9 +25,14 @@ class Pages:
     """Everything that tells how the service is, and nothing of what it has seen."""
 
     def __init__(
-        self, pipeline: Pipeline, metrics: GatewayMetrics, waiting: Callable[[], int]
+        self,
+        pipeline: Pipeline,
+        metrics: GatewayMetrics,
+        waiting: Callable[[], int],
+        recorder: Callable[[], Awaitable[bytes]] | None = None,
     ) -> None:
         self._pipeline = pipeline
+        self._recorder = recorder
         self._metrics = metrics
         self._waiting = waiting
         self._ready_until = 0.0
@@ -50,12 +61,22 @@ class Pages:
         return Response(200, b'{"status":"ready"}')
 
     async def metrics(self, request: Request) -> Response:
-        """GET /metrics"""
+        """GET /metrics: the gateway's, and the Recorder's when it answers."""
         self._metrics.waiting.set(self._waiting())
         self._metrics.lost.inc(self._pipeline.lost - self._lost)
         self._lost = self._pipeline.lost
         self._tell_variants()
-        return Response(200, self._metrics.render(), TEXT)
+        return Response(200, self._metrics.render() + await self._recorders(), TEXT)
+
+    async def _recorders(self) -> bytes:
+        if self._recorder is None:
+            return b""
+        try:
+            async with asyncio.timeout(METRICS_WAIT_S):
+                return await self._recorder()
+        except Exception:  # its absence shows in what is missing
+            LOG.warning("the Recorder tells no metrics", exc_info=True)
+            return b""
 
     def _tell_variants(self) -> None:
         metrics, shadow = self._metrics, self._pipeline.shadow

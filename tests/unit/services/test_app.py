@@ -13,7 +13,7 @@ from ray.serve._private.api import call_user_app_builder_with_args_if_necessary
 from models import DETECTORS
 from models.bundle import Bundle
 from models.manifest import BundleError
-from services.app import AppArgs, MoreThanOnePreprocessor, NobodyAdmitted, build, deployment_name
+from services.app import AppArgs, MoreThanOneReplica, NobodyAdmitted, build, deployment_name
 
 
 def deployments(application: Application) -> dict[str, Any]:
@@ -100,9 +100,12 @@ def test_autoscaling_takes_the_place_of_a_fixed_number(bundle: Bundle) -> None:
         {"num_replicas": 1, "autoscaling_config": {"initial_replicas": 5, "max_replicas": 5}},
     ],
 )
-def test_two_histories_are_refused(bundle: Bundle, options: dict[str, Any]) -> None:
-    with pytest.raises(MoreThanOnePreprocessor, match=r"deployments\.Preprocessor"):
-        build(args(bundle, deployments={"Preprocessor": options}))
+@pytest.mark.parametrize("name", ["Preprocessor", "Recorder"])
+def test_two_histories_or_stores_are_refused(
+    bundle: Bundle, name: str, options: dict[str, Any]
+) -> None:
+    with pytest.raises(MoreThanOneReplica, match=rf"deployments\.{name}"):
+        build(args(bundle, deployments={name: options}))
 
 
 def test_one_history_by_autoscaling(bundle: Bundle) -> None:
