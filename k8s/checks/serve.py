@@ -15,7 +15,7 @@ from k8s.checks.mounts import check_key, mount_of
 from k8s.checks.places import Group, groups_of
 from k8s.checks.strict import StrictLoader, problems, unknown_keys
 from models import DETECTORS
-from services.app import STAGES, AppArgs, deployment_name
+from services.app import STAGES, AppArgs, Options, deployment_name
 
 #: The stages of which there is exactly one: what they keep has one owner.
 SINGLE = ("Preprocessor", "Recorder")
@@ -142,7 +142,9 @@ def _stages(name: str, args: Raw, path: str, checked: Checked) -> Iterator[Stage
 
 
 def _check_options(name: str, stage: str, options: Raw, path: str, checked: Checked) -> None:
-    named = {"name": stage, **options}
+    # What the graph does not know is told already.
+    known = {key: value for key, value in options.items() if key in Options.model_fields}
+    named = {"name": stage, **known}
     for at, advice in unknown_keys(DeploymentSchema, named, path):
         checked.add(name, at, "Serve knows no such key and would drop it", advice)
     for at, message in problems(DeploymentSchema, named, path):
@@ -178,7 +180,7 @@ def _check_room(name: str, group: Group, here: list[Stage], path: str, checked: 
         ("maxReplicas", group.most, sum(stage.most * stage.cpus for stage in here)),
     ):
         if cpus > nodes * group.cpus:
-            what = f"{nodes} pods of {group.cpus:g} cores, and its stages ask for {cpus:g}"
+            what = f"{nodes} of {group.cpus:g} cores each, and its stages ask for {cpus:g}"
             checked.add(name, f"{group.path}.{which}", what, "more pods, or fewer replicas")
     for stage in here:
         if stage.per_node and stage.most > stage.per_node * group.most:

@@ -115,7 +115,7 @@ def container(service: Raw, group: int) -> Raw:
             lambda config: args(config)["deployments"]["Gateway"]["autoscaling_config"].update(
                 max_replicas=20
             ),
-            "maxReplicas: 8 pods of 4 cores, and its stages ask for 44; more pods",
+            "maxReplicas: 8 of 4 cores each, and its stages ask for 44; more pods",
         ),
         (
             lambda config: args(config)["deployments"]["Gateway"].update(num_replicas=2),
