@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
 from math import ceil, log10
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -124,19 +124,26 @@ def where(occurrence: Occurrence) -> str:
     return " · ".join(part for part in (place, address, event.device_id or "") if part)
 
 
-def reasons(told: Told) -> list[Reason]:
+class Why(NamedTuple):
+    """A reason, and the user of whom it was told."""
+
+    reason: Reason
+    user: str
+
+
+def reasons(told: Told) -> list[Why]:
     """The reasons of the events shown, each code once as it weighed most, the heaviest first."""
-    best: dict[str, Reason] = {}
+    best: dict[str, Why] = {}
     for occurrence in (told.alert.lead, *told.chain):
         for reason in occurrence.verdict.reasons:
-            if reason.code not in best or reason.weight > best[reason.code].weight:
-                best[reason.code] = reason
-    return sorted(best.values(), key=lambda reason: -reason.weight)[:MOST_REASONS]
+            if reason.code not in best or reason.weight > best[reason.code].reason.weight:
+                best[reason.code] = Why(reason, occurrence.verdict.user_id)
+    return sorted(best.values(), key=lambda why: -why.reason.weight)[:MOST_REASONS]
 
 
 def steps(told: Told) -> list[str]:
     """What to do first, for the reasons shown."""
-    codes = [reason.code for reason in reasons(told) if reason.code in REASONS]
+    codes = [why.reason.code for why in reasons(told) if why.reason.code in REASONS]
     return list(dict.fromkeys(REASONS[code].runbook for code in codes))[:3]
 
 

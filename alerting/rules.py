@@ -54,10 +54,11 @@ Channel = Annotated[SerializeAsAny[ChannelSettings], BeforeValidator(_channel)]
 
 
 class ReasonRule(Strict):
-    """Thresholds of one reason; they hold for events of which it is the main one.
+    """Thresholds of one reason.
 
-    Events below ``score`` or ``severity`` raise no alert. ``at_least`` and ``at_most`` bound the
-    severity of the others.
+    Of events of which it is the main reason, those below ``score`` or ``severity`` raise no alert,
+    and the others are at most ``at_most``. Events that have it among their reasons are at least
+    ``at_least``.
     """
 
     score: float | None = Field(default=None, gt=0, lt=1)
@@ -158,7 +159,7 @@ class Rules(Strict):
     """Users by name, for conditions; ``*`` stands for anything."""
     times: dict[Name, Times] = Field(default_factory=dict)
     reasons: dict[ReasonCode, ReasonRule] = Field(default_factory=dict)
-    """Thresholds by main reason. Unless given, ``brute_force_success`` and ``mfa_fatigue`` are at
+    """Thresholds by reason. Unless given, ``brute_force_success`` and ``mfa_fatigue`` are at
     least ``high``, ``password_spraying`` at least ``medium``."""
     rules: tuple[Rule, ...] = ()
     """Applied to every event in order; the last severity set holds."""

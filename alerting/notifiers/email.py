@@ -152,6 +152,8 @@ def composed(message: Message, settings: EmailSettings) -> EmailMessage:
         mail["Importance"] = "high"
     mail.set_content(text(message))
     mail.add_alternative(html(message), subtype="html")
+    # A subject stays on one line: some clients show where it was folded.
+    mail.policy = mail.policy.clone(max_line_length=200)
     return mail
 
 

@@ -23,11 +23,10 @@ class Admit:
     def __call__(self, occurrence: Occurrence) -> Occurrence | None:
         main = occurrence.main
         own = self._rules.reason(main.code) if main is not None else None
-        if own is not None:
-            if _below(own, occurrence):
-                self._dropped[f"reasons.{main.code if main else ''}"] += 1
-                return None
-            occurrence = replace(occurrence, severity=_bounded(own, occurrence.severity))
+        if main is not None and own is not None and _below(own, occurrence):
+            self._dropped[f"reasons.{main.code}"] += 1
+            return None
+        occurrence = replace(occurrence, severity=self._bounded(occurrence, own))
         for rule in self._rules.rules:
             if not self._matcher.holds(rule.when, facts_of_event(occurrence)):
                 continue
@@ -37,13 +36,14 @@ class Admit:
             occurrence = replace(occurrence, severity=rule.severity)
         return occurrence
 
+    def _bounded(self, occurrence: Occurrence, own: ReasonRule | None) -> Severity:
+        rules = [self._rules.reason(reason.code) for reason in occurrence.verdict.reasons]
+        least = [rule.at_least for rule in rules if rule is not None and rule.at_least is not None]
+        severity = worst((occurrence.severity, *least))
+        return min(severity, own.at_most, key=rank) if own and own.at_most else severity
+
 
 def _below(own: ReasonRule, occurrence: Occurrence) -> bool:
     if own.score is not None and occurrence.verdict.score < own.score:
         return True
     return own.severity is not None and rank(occurrence.severity) < rank(own.severity)
-
-
-def _bounded(own: ReasonRule, severity: Severity) -> Severity:
-    least = worst((severity, own.at_least)) if own.at_least is not None else severity
-    return min(least, own.at_most, key=rank) if own.at_most is not None else least

@@ -65,7 +65,7 @@ def test_reasons_are_told_once_the_heaviest_first() -> None:
         for each, reason in ((first, light), (second, heavy))
     )
     told = reasons(Told(alert("e1"), chain))
-    assert [(each.code, each.text) for each in told] == [
+    assert [(each.reason.code, each.reason.text) for each in told] == [
         ("unusual_device", "heavy"), ("impossible_travel", "impossible_travel told"),
     ]  # fmt: skip
 
@@ -95,3 +95,13 @@ def test_html_is_escaped() -> None:
     told = html(message('<b onload="x">ann</b>'))
     assert "<b onload" not in told
     assert "&lt;b onload=&#34;x&#34;&gt;ann&lt;/b&gt;" in told
+
+
+@pytest.mark.parametrize("write", [text, html, chat])
+def test_of_several_users_it_is_said_whose_usual_is_meant(write: Any) -> None:
+    chain = (occurrence("e1", "ann", code="unusual_device"), occurrence("e2", "bob"))
+    several = replace(alert("e1", "ann", code="unusual_device"), users=("ann", "bob"), events=2)
+    told = write(alert_message("d1", Told(several, chain)))
+    device, travel = told.index("unusual device"), told.index("impossible travel")
+    assert "ann" in told[device : device + 900]
+    assert "bob" in told[travel : travel + 900]

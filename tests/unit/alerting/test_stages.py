@@ -64,6 +64,18 @@ def test_thresholds_hold_for_the_main_reason(
     assert other.severity == severity
 
 
+def test_a_success_after_guessing_is_severe_whatever_else_is_strange() -> None:
+    first = occurrence("e1", code="unusual_device", severity="low")
+    guessed = occurrence("e2", code="brute_force_success").verdict.reasons
+    both = replace(first.verdict, reasons=(*first.verdict.reasons, *guessed))
+    kept = admitted("", replace(first, verdict=both))
+    assert kept is not None
+    assert kept.severity == "high"
+    calmer = admitted("reasons: {brute_force_success: {}}", replace(first, verdict=both))
+    assert calmer is not None
+    assert calmer.severity == "low"
+
+
 def test_rules_are_applied_in_order() -> None:
     yaml = """
     groups: {services: ["svc-*"]}
