@@ -95,7 +95,8 @@ class Courier:
         await log.put(delivery)
         why: Retryable | Rejected | None = None
         try:
-            with self._around.observe("ztad.alert.notify", delivery.traceparent):
+            with self._around.observe("ztad.alert.notify", delivery.traceparent) as note:
+                note(channel=self.channel, attempt=delivery.attempts, message=delivery.delivery_id)
                 await self._send(delivery)
         except (Retryable, Rejected) as refused:
             why = refused

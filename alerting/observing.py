@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal
+from typing import Literal, Protocol
 
 StepName = Literal[
     "ztad.alert.group",  # suspicious events become alerts, or join one
@@ -12,10 +12,22 @@ StepName = Literal[
     "ztad.alert.notify",  # one attempt to send one message
 ]
 
-Observe = Callable[[StepName, str], AbstractContextManager[None]]
+
+class Note(Protocol):
+    """Notes what a step was about, such as ``note(channel="mail", attempt=2)``; no secrets, and
+    nothing that a user has said."""
+
+    def __call__(self, **attributes: str | int) -> None: ...
+
+
+Observe = Callable[[StepName, str], AbstractContextManager[Note]]
 """``observe(name, traceparent)``: a context around one step of what began with that trace."""
 
 
-def unobserved(name: StepName, traceparent: str) -> AbstractContextManager[None]:
+def unobserved(name: StepName, traceparent: str) -> AbstractContextManager[Note]:
     """Nobody watches."""
-    return nullcontext()
+    return nullcontext(_unnoted)
+
+
+def _unnoted(**attributes: str | int) -> None:
+    """Nobody listens."""

@@ -114,10 +114,11 @@ class Pipeline:
         occurrences = self._occurrences(verdicts, known, now_s)
         if not occurrences:
             return 0
-        with self._around.observe("ztad.alert.group", _trace(occurrences)):
+        with self._around.observe("ztad.alert.group", _trace(occurrences)) as note:
             async with self._lock:
                 new = await self._dedup(occurrences)
                 grouped = await self._group(new, now_s)
+            note(events=len(new), alerts=len(grouped.alerts), opened=len(grouped.opened))
         self._counts.events += len(new)
         for alert in grouped.opened:
             code = alert.lead.main.code if alert.lead.main is not None else ""
@@ -172,13 +173,15 @@ class Pipeline:
             alert = await self._around.log.alert(alert_id)
             if alert is None or alert.notify_s is None:
                 return
-            with self._around.observe("ztad.alert.dispatch", alert.traceparent):
+            with self._around.observe("ztad.alert.dispatch", alert.traceparent) as note:
                 notice = Notice(alert)
                 for stage in self._stages:
                     notice = await stage(notice, now_s)
                     if notice.held:
                         self._counts.held[notice.held.partition(":")[0]] += 1
                         break
+                note(alert=alert_id, severity=alert.severity, messages=len(notice.deliveries),
+                     held=notice.held)  # fmt: skip
                 await self._record(notice, now_s)
 
 

@@ -20,6 +20,7 @@ from alerting.document import alert_document, chain_document, delivery_document,
 from alerting.log import AlertQuery, FullLog, Silence
 from alerting.notifiers import make
 from alerting.notifiers.base import Notifier
+from alerting.observing import Observe, unobserved
 from alerting.pipeline import Known, UnknownAlert
 from alerting.rules import Rules
 from alerting.rules_file import RulesFile
@@ -28,8 +29,7 @@ from alerting.secret import Secrets
 from ensemble.verdict import Verdict
 from preprocessing.event import AuthEvent
 from preprocessing.history import Evidence
-from services.alert_metrics import AlertMetrics
-from services.telemetry import NO_TRACING, Tracing
+from services import alert_metrics
 from services.wire import Recorded
 
 _VERDICT = msgspec.json.Decoder(Verdict)
@@ -45,7 +45,7 @@ class Alerts:
         self,
         rules_path: Path | None,
         log: FullLog,
-        tracing: Tracing = NO_TRACING,
+        observe: Observe = unobserved,
         clock: Clock | None = None,
     ) -> None:
         secrets = Secrets(os.environ)
@@ -54,7 +54,7 @@ class Alerts:
             return {name: make(name, each, secrets) for name, each in rules.channels.items()}
 
         file = RulesFile(rules_path)
-        self._runner = Runner(file, notifiers, log, clock, tracing.following)
+        self._runner = Runner(file, notifiers, log, clock, observe)
 
     async def start(self) -> None:
         """Begin to deliver in the background, first what an earlier run left unfinished."""
@@ -79,8 +79,8 @@ class Alerts:
         return await self._runner.state()
 
     async def metrics(self) -> bytes:
-        """Prometheus' text format, see docs/operations.md."""
-        return AlertMetrics().render(await self._runner.state())
+        """Prometheus' text format, see docs/metrics.md."""
+        return alert_metrics.page(await self._runner.state())
 
     async def alerts(self, query: AlertQuery) -> bytes:
         """``{"alerts": [...], "next": cursor or null}``, newest first."""

@@ -6,9 +6,11 @@ import asyncio
 import contextvars
 import logging
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 
 from services.recording import Call, called
+from services.telemetry import noted
 from services.wire import Part, Work
 
 LOG = logging.getLogger("ztad.detecting")
@@ -36,9 +38,15 @@ class Detectors:
         self._canned = canned
         self._transient = transient
         self._resting: dict[str, asyncio.Task[None]] = {}
+        self.retries: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._calls)
+
+    @property
+    def resting(self) -> dict[str, bool]:
+        """For each detector whether it is left out."""
+        return {name: name in self._resting for name in self._calls}
 
     async def detect(self, parts: list[Part]) -> list[Scores]:
         """For each part the raw scores of the detectors that answered in time and that its version
@@ -51,7 +59,8 @@ class Detectors:
     async def _ask(self, name: str, call: Call, work: list[Work]) -> list[bytes | None] | None:
         """One detector's scores, retried once if its replica died; None if it does not answer."""
         deadline = time.monotonic() + DETECTOR_DEADLINE_S
-        for _ in range(2):
+        for attempt in range(2):
+            self.retries[name] += attempt
             try:
                 left = max(0.05, deadline - time.monotonic())
                 scores: list[bytes | None] = await called(call, work, within_s=left)
@@ -63,6 +72,7 @@ class Detectors:
             except Exception:  # whatever is wrong with one detector, the others decide
                 LOG.exception("%s failed", name)
                 break
+        noted("detector left out", detector=name)
         if name not in self._resting:
             self._resting[name] = asyncio.get_running_loop().create_task(
                 self._revive(name, call), context=contextvars.Context()

@@ -59,7 +59,7 @@ class GatewayApp:
         self._router = Router(
             [
                 *scoring.routes(),
-                *Pages(pipeline, metrics, lambda: scoring.waiting, lookups.metrics).routes(),
+                *Pages(pipeline).routes(),
                 *Events(pipeline, lookups).routes(),
                 *Models(book, pipeline, variants).routes(),
                 *routes,
@@ -134,7 +134,7 @@ class GatewayApp:
         except (Disconnected, asyncio.CancelledError):
             raise
         except Exception:
-            LOG.exception("request %s failed", request.trace_id)
+            LOG.exception("request failed", extra={"trace_id": request.trace_id})
             message = f"our mistake; it is logged under trace {request.trace_id}"
             return Response(500, error_body("service", message))
 

@@ -17,10 +17,13 @@ from services.book import Load, RoutingBook
 from services.feed import Feed
 from services.gateway import GatewayApp
 from services.keyring import Keyring
+from services.measuring import Measured, measured
 from services.metrics import GatewayMetrics
 from services.pipeline import Pipeline, Stages
+from services.recording import Call
 from services.routes.alerts import AlertLookups, AlertRoutes
 from services.routes.events import Lookups
+from services.routes.metrics import MetricsPage
 from services.routes.stream import VerdictStream
 from services.routing import only
 from services.telemetry import Tracing
@@ -54,6 +57,7 @@ class _Gateway:
             _by_value, (preprocessor, combiner, recorder, explainer)
         )
         detectors = {name: _by_value(handle) for name, handle in detectors.items()}
+        metrics = GatewayMetrics()
         stages = Stages(
             prepare=preprocessor.prepare,
             learn=preprocessor.learn,
@@ -66,7 +70,9 @@ class _Gateway:
             first=recorder.first,
         )
         start = only(load_bundle(Path(args["bundle"])).version, args["bundle"])
-        pipeline = Pipeline(stages, start, transient=UNREACHABLE, tracing=tracing)
+        pipeline = Pipeline(
+            measured(stages, metrics, UNREACHABLE), start, transient=UNREACHABLE, tracing=tracing
+        )
         models_dir = args["models_dir"]
         book = RoutingBook(
             pipeline,
@@ -79,16 +85,12 @@ class _Gateway:
         self._app = GatewayApp(
             pipeline,
             book,
-            Lookups(
-                recorder.get.remote,
-                recorder.page.remote,
-                explainer.explain.remote,
-                recorder.metrics.remote,
-            ),
+            _lookups(recorder, explainer, metrics),
             guard=_guard(args),
             tracing=tracing,
-            metrics=GatewayMetrics(),
+            metrics=metrics,
             routes=[
+                *MetricsPage(pipeline, book, metrics, recorder.metrics).routes(),
                 *VerdictStream(Feed(recorder.flagged)).routes(),
                 *AlertRoutes(_alert_lookups(recorder)).routes(),
             ],
@@ -134,6 +136,17 @@ def _load(handle: Handle) -> Load:
         await handle.broadcast("load", version, path).results_async()
 
     return load
+
+
+def _lookups(recorder: Handle, explainer: Handle, metrics: GatewayMetrics) -> Lookups:
+    def asked(call: Call, stage: str) -> Any:
+        return Measured(call, stage, metrics, UNREACHABLE).remote
+
+    return Lookups(
+        asked(recorder.get, "recorder_get"),
+        asked(recorder.page, "recorder_page"),
+        asked(explainer.explain, "explainer"),
+    )
 
 
 Gateway: type[Any] = serve.ingress()(_Gateway)

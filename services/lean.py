@@ -9,16 +9,18 @@ from __future__ import annotations
 import sys
 from typing import Any, cast
 
-from services import loopback
+from services import logs, loopback
 
 #: What every worker of Ray runs first.
 HOOK = "services.lean.in_worker"
 
 
 def in_worker() -> None:
-    """Import Serve without pandas, keep pyarrow out for good, and calls on this machine."""
+    """Import Serve without pandas, keep pyarrow out for good, and calls on this machine; log as
+    ``ztad serve`` does."""
     _modules()["pyarrow"] = None
     import_serve()
+    logs.in_replica()
     loopback.keep_calls_local()
 
 

@@ -20,11 +20,13 @@ from services.book import RoutingBook
 from services.deployments import Combiner, DetectorReplica, Explainer, Preprocessor
 from services.feed import Feed
 from services.gateway import GatewayApp
+from services.measuring import measured
 from services.metrics import GatewayMetrics
 from services.pipeline import Pipeline, Stages
 from services.recorder import Recorder, RecorderArgs
 from services.routes.alerts import AlertLookups, AlertRoutes
 from services.routes.events import Lookups
+from services.routes.metrics import MetricsPage
 from services.routes.stream import VerdictStream
 from services.routing import only
 from services.telemetry import NO_TRACING
@@ -68,7 +70,8 @@ def local_gateway(
         record=LocalCall(recorder.record),
         first=LocalCall(recorder.first),
     )
-    pipeline = Pipeline(stages, only(bundle.version, path))
+    metrics = GatewayMetrics()
+    pipeline = Pipeline(measured(stages, metrics, ()), only(bundle.version, path))
     book = RoutingBook(
         pipeline,
         models_dir=models_dir,
@@ -77,25 +80,27 @@ def local_gateway(
         keep=LocalCall(recorder.save_routing),
         kept=LocalCall(recorder.routing),
     )
-
     return GatewayApp(
         pipeline,
         book,
-        Lookups(recorder.get, recorder.page, explainer.explain, recorder.metrics),
+        Lookups(recorder.get, recorder.page, explainer.explain),
         guard=guard or Guard(),
         tracing=NO_TRACING,
-        metrics=GatewayMetrics(),
+        metrics=metrics,
         routes=[
+            *MetricsPage(pipeline, book, metrics, LocalCall(recorder.metrics)).routes(),
             *VerdictStream(Feed(LocalCall(recorder.flagged))).routes(),
-            *AlertRoutes(
-                AlertLookups(
-                    alerts=recorder.alerts,
-                    alert=recorder.alert,
-                    acknowledge=recorder.acknowledge,
-                    silences=recorder.silences,
-                    silence=recorder.silence,
-                    end_silence=recorder.end_silence,
-                )
-            ).routes(),
+            *AlertRoutes(_alert_lookups(recorder)).routes(),
         ],
+    )
+
+
+def _alert_lookups(recorder: Recorder) -> AlertLookups:
+    return AlertLookups(
+        alerts=recorder.alerts,
+        alert=recorder.alert,
+        acknowledge=recorder.acknowledge,
+        silences=recorder.silences,
+        silence=recorder.silence,
+        end_silence=recorder.end_silence,
     )

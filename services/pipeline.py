@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,11 +17,11 @@ from typing import Any
 from services.detecting import Detectors, Scores
 from services.recording import Call, RecordQueue, called
 from services.records import recorded
-from services.repeats import Repeats
+from services.repeats import Repeats, Settled
 from services.routing import Live, Routing
 from services.shadow import Shadow
 from services.storage.base import Kept
-from services.telemetry import NO_TRACING, Tracing
+from services.telemetry import NO_TRACING, Tracing, noted
 from services.wire import Case, Features, Framing, ItemError, Judged, Part, Payload
 
 #: Callers wait this long for a Preprocessor or Combiner that is being replaced, seconds.
@@ -69,7 +70,6 @@ class Scored:
     refused: ItemError | None = None
     duplicates: int = 0
     tallies: list[Tally] = field(default_factory=list)
-    timings: dict[str, float] = field(default_factory=dict)
 
     @property
     def alerts(self) -> int:
@@ -109,29 +109,38 @@ class Pipeline:
         self._repeats = Repeats(self._queue, stages.first, self._transient)
         self._detectors = Detectors(stages.detectors, self._canned, self._transient)
         self.shadow = Shadow(stages.shadow_detectors, stages.shadow_judge, self._queue)
+        #: Calls made again because the first was not answered, by stage.
+        self.retries: Counter[str] = self._detectors.retries
 
     async def score(
-        self, parts: list[bytes], framing: Framing, trace_ids: Callable[[int], Sequence[str]]
+        self,
+        parts: list[bytes],
+        framing: Framing,
+        trace_ids: Callable[[int], Sequence[str]],
+        parents: Callable[[int], Mapping[int, str]] = lambda items: {},
     ) -> Scored:
-        """Score the events of one payload; ``trace_ids(items)`` names each item's trace.
+        """Score the events of one payload.
+
+        ``trace_ids(items)`` names each item's trace, ``parents(items)`` gives the ``traceparent``
+        of those whose trace is recorded.
 
         Raises :class:`StageUnavailable`; bad events are answers, never exceptions.
         """
         if not self.settled.is_set():
             await self._until_settled()
-        timings: dict[str, float] = {}
-        features, retried = await self._prepare(parts, framing, timings)
-        scored = Scored([b""] * features.items, refused=features.refused, timings=timings)
+        features, retried = await self._prepare(parts, framing)
+        scored = Scored([b""] * features.items, refused=features.refused)
         for error in features.errors:
             scored.answers[error.index] = error
         if features.parts:
             with self._repeats.under_way(features.parts) as earlier:
-                judged = await self._judge(features.parts, trace_ids(features.items), timings)
+                judged = await self._judge(features.parts, trace_ids(features.items))
                 settled = await self._repeats.settle(
                     features.parts, judged, earlier, retried=retried
                 )
+                traced = parents(features.items)
                 for part, verdicts, own in zip(features.parts, judged, settled, strict=True):
-                    self._place(scored, part, verdicts, own.answers, own.repeats)
+                    self._place(scored, part, verdicts, own, traced)
         if features.shadow is not None:
             self.shadow.put(features.shadow)
         elif self.routing.shadow is not None:
@@ -161,11 +170,8 @@ class Pipeline:
         features: Features = await self._until("preprocessor", self._stages.probe, self.routing)
         return features.parts
 
-    async def _prepare(
-        self, parts: list[bytes], framing: Framing, timings: dict[str, float]
-    ) -> tuple[Features, bool]:
+    async def _prepare(self, parts: list[bytes], framing: Framing) -> tuple[Features, bool]:
         learn, self._learn = self._learn, []
-        started = time.perf_counter()
         attempts: list[int] = []
         payload = Payload(parts, framing, learn, self._watched())
         try:
@@ -176,7 +182,6 @@ class Pipeline:
         except BaseException:
             self._learn = learn + self._learn
             raise
-        timings["preprocess"] = time.perf_counter() - started
         return features, len(attempts) > 1
 
     async def _until_settled(self) -> None:
@@ -194,19 +199,13 @@ class Pipeline:
             return routing
         return Routing(routing.answering, None, routing.revision)
 
-    async def _judge(
-        self, parts: list[Part], traces: Sequence[str], timings: dict[str, float]
-    ) -> list[Judged]:
-        started = time.perf_counter()
+    async def _judge(self, parts: list[Part], traces: Sequence[str]) -> list[Judged]:
         with self._tracing.span("ztad.detect", events=sum(len(part.items) for part in parts)):
             raw = await self._detectors.detect(parts)
-        detected = time.perf_counter()
-        timings["detect"] = detected - started
         if not all(raw):
             raise StageUnavailable("every detector", "none answered")
         with self._tracing.span("ztad.combine", detectors=len(raw[0])):
             judged = await self._combine(parts, raw, traces)
-        timings["combine"] = time.perf_counter() - detected
         for one in judged:
             self._learn.extend(one.learn)
         return judged
@@ -242,22 +241,24 @@ class Pipeline:
             except self._transient as error:
                 if time.monotonic() + RETRY_PAUSE_S >= deadline:
                     raise StageUnavailable(stage, type(error).__name__) from None
+                noted("retry", stage=stage, reason=type(error).__name__)
                 await asyncio.sleep(RETRY_PAUSE_S)
+                self.retries[stage] += 1
 
     def _place(
         self,
         scored: Scored,
         part: Part,
         judged: Judged,
-        answers: Sequence[bytes],
-        repeats: frozenset[int],
+        settled: Settled,
+        traced: Mapping[int, str],
     ) -> None:
         """A part's answers go to their places, what is new of it to the Recorder."""
-        for item, verdict in zip(part.items, answers, strict=True):
+        for item, verdict in zip(part.items, settled.answers, strict=True):
             scored.answers[item] = verdict
         scored.duplicates += len(part.duplicates)
         scored.tallies.append(Tally(part.live, len(part.items), judged))
-        self._queue.put(recorded(part, judged, answers, repeats))
+        self._queue.put(recorded(part, judged, settled.answers, settled.repeats, traced))
 
     def recent(self, event_id: str) -> Kept | None:
         """What is known of an event that is still on its way to the Recorder."""
@@ -271,3 +272,13 @@ class Pipeline:
     def lost(self) -> int:
         """Verdicts that were given up on their way to the Recorder."""
         return self._queue.dropped
+
+    @property
+    def unrecorded(self) -> int:
+        """Verdicts that wait for the Recorder."""
+        return self._queue.waiting
+
+    @property
+    def resting(self) -> dict[str, bool]:
+        """For each detector whether it is left out until it answers again."""
+        return self._detectors.resting

@@ -38,6 +38,7 @@ from services.storage.base import (
 from services.storage.errors import StoreError
 from services.storage.verdicts import FILE_NAME, SqliteStore
 from services.telemetry import Tracing
+from services.watching import Watch
 from services.wire import Recorded
 
 LOG = logging.getLogger("ztad.recorder")
@@ -46,6 +47,7 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 ALERTS_FILE_NAME = "alerts.db"
+DAYS_FILE_NAME = "active-users"
 #: What is kept in memory when there is no file.
 MEMORY_BYTES = 256 << 20
 MEMORY_VERDICTS = 100_000
@@ -86,10 +88,13 @@ class Recorder:
         self._store: Store = self._opened(
             folder and folder / FILE_NAME, lambda path: SqliteStore(path, _limits(args, path))
         )
+        self._watch = Watch(
+            self._metrics, Tracing(enabled=tracing), folder and folder / DAYS_FILE_NAME
+        )
         log = self._opened(folder and folder / ALERTS_FILE_NAME, SqliteAlertLog)
         rules = Path(args.alert_rules) if args.alert_rules else None
         self._log = log
-        self._alerts = Alerts(rules, log, Tracing(enabled=tracing))
+        self._alerts = Alerts(rules, log, self._watch.alerting)
         self._intake = Intake(self._append, self._trim, self._metrics.write.observe)
         self._recent = Recent()
         self._news = asyncio.Event()
@@ -168,10 +173,15 @@ class Recorder:
         return await self._ask(lambda store: store.audits(limit))
 
     async def metrics(self) -> bytes:
-        """Prometheus' text format, see docs/operations.md."""
+        """Prometheus' text format, see docs/metrics.md; of a store in trouble what is known."""
         self._metrics.waiting.set(self._intake.waiting)
-        self._metrics.tell(await self._ask(lambda store: store.size()), time.time())
-        return self._metrics.render() + await self._alerts.metrics()
+        alerts = b""
+        try:
+            self._metrics.tell(await self._ask(lambda store: store.size()), time.time())
+            alerts = await self._alerts.metrics()
+        except StoreError as error:
+            LOG.debug("not all metrics can be told: %s", error)
+        return self._watch.page() + alerts
 
     # Alerts: what ``services.routes.alerts`` asks
 
@@ -209,6 +219,7 @@ class Recorder:
         """Finish what is under way; nothing may be called after it."""
         for task in self._tasks:
             task.cancel()
+        self._watch.save()
         self._store.close()
         self._log.close()
 
@@ -234,7 +245,8 @@ class Recorder:
             raise
 
     async def _append(self, batches: Sequence[Recorded]) -> None:
-        new = await self._ask(lambda store: store.append(batches, time.time()))
+        with self._watch.writing(batches):
+            new = await self._ask(lambda store: store.append(batches, time.time()))
         for batch in batches:
             if not batch.shadow:
                 self._recent.put(batch)

@@ -61,6 +61,11 @@ class RecordQueue:
         self._events += len(recorded.event_ids)
         self._keep_within_bound()
 
+    @property
+    def waiting(self) -> int:
+        """Verdicts that have not been taken yet."""
+        return self._events + sum(len(batch.event_ids) for batch in self._sending)
+
     def find(self, event_ids: list[str]) -> dict[str, bytes]:
         """Verdicts that are still here."""
         wanted = set(event_ids)

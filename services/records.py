@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import msgspec
@@ -25,13 +25,21 @@ class _Kept(msgspec.Struct, array_like=True, frozen=True):
     addresses: list[str]
 
 
+NOT_TRACED: Mapping[int, str] = {}
 _KEPT = msgspec.msgpack.Decoder(_Kept)
 
 
 def recorded(
-    part: Part, judged: Judged, answers: Sequence[bytes], repeats: frozenset[int]
+    part: Part,
+    judged: Judged,
+    answers: Sequence[bytes],
+    repeats: frozenset[int],
+    traced: Mapping[int, str] = NOT_TRACED,
 ) -> Recorded:
-    """What is new of a part: everything but the rows in ``repeats``."""
+    """What is new of a part: everything but the rows in ``repeats``.
+
+    ``traced`` gives the ``traceparent`` of those items of the payload whose trace is recorded.
+    """
     kept = _KEPT.decode(part.context)
     live = part.live
     whole = Recorded(
@@ -46,6 +54,10 @@ def recorded(
         shadow=live.variant == "shadow",
         version=live.version,
         path=live.path,
+        traces={row: traced[item] for row, item in enumerate(part.items) if item in traced}
+        if traced
+        else {},
+        users=kept.user_ids,
     )
     if not repeats:
         return whole
@@ -66,4 +78,5 @@ def only(whole: Recorded, rows: Sequence[int]) -> Recorded:
         evidence={place[row]: raw for row, raw in whole.evidence.items() if row in place},
         alerts=[place[row] for row in whole.alerts if row in place],
         traces={place[row]: raw for row, raw in whole.traces.items() if row in place},
+        users=[whole.users[row] for row in rows] if whole.users else [],
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -36,6 +37,16 @@ class Settings(BaseModel):
     """``ZTAD_REGISTRY``: the MLflow server that keeps the model versions, as ``http(s)://HOST``,
     or a database as ``sqlite:///FILE``; without it ``registry/mlflow.db`` in ``ZTAD_HOME``."""
 
+    log_format: Literal["json", "text"] | None = None
+    """``ZTAD_LOG_FORMAT``: ``json`` or ``text``; without it text on a terminal, else JSON."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """``ZTAD_LOG_LEVEL``: the least that is logged."""
+
+    log_stacks: bool = False
+    """``ZTAD_LOG_STACKS``: whether an error is logged with its whole stack trace; else with its
+    last line and where it happened."""
+
     run_id: str = ""
     """``ZTAD_RUN_ID``: set by ``ztad serve`` in all its processes, so that ``ztad stop`` finds
     them and no others."""
@@ -61,6 +72,10 @@ class Settings(BaseModel):
         return address
 
 
+#: Taken from the environment as they are.
+_PLAIN = ("api_key", "keys_file", "registry", "run_id", "log_format", "log_level", "log_stacks")
+
+
 def load(environment: Mapping[str, str] | None = None) -> Settings:
     """Settings of an environment (default: the process's); raises :class:`SettingsError`."""
     env = os.environ if environment is None else environment
@@ -70,7 +85,7 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     if env.get("ZTAD_API_KEYS"):
         keys = (key.strip() for key in env["ZTAD_API_KEYS"].split(","))
         given["api_keys"] = tuple(key for key in keys if key)
-    for name in ("api_key", "keys_file", "registry", "run_id"):
+    for name in _PLAIN:
         if env.get(f"ZTAD_{name.upper()}"):
             given[name] = env[f"ZTAD_{name.upper()}"].strip()
     try:

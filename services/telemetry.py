@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any, Literal
 
 from opentelemetry import context as otel_context
@@ -27,9 +28,13 @@ from opentelemetry.sdk.trace.sampling import (
     SamplingResult,
     TraceIdRatioBased,
 )
-from opentelemetry.trace import Link, SpanKind
+from opentelemetry.trace import Link, SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import Attributes
+
+from alerting.observing import Note
+from services import logs
+from services.redaction import Redaction
 
 SpanName = Literal[
     "ztad.score",  # one payload from the queue to its verdicts; links every event's trace
@@ -37,6 +42,7 @@ SpanName = Literal[
     "ztad.detect",  # all detectors, side by side
     "ztad.combine",  # the call of the Combiner
     "ztad.event",  # one event's share of a micro-batch, in the event's own trace
+    "ztad.record",  # the Recorder takes its verdict, in the event's own trace
     "ztad.alert.group",  # suspicious events become alerts, or join one
     "ztad.alert.dispatch",  # one alert from its news to the messages it gives rise to
     "ztad.alert.notify",  # one attempt to send one message
@@ -50,6 +56,9 @@ DEFAULT_RATIO = 0.01
 _ENTRY = ("replica_handle_request Gateway", "proxy_http_request")
 #: Most links on one micro-batch; a span is not a database.
 MOST_LINKS = 64
+#: Of an error's text more would be a log.
+MOST_CHARACTERS = 300
+REDACT = Redaction(os.environ)
 _PROPAGATOR = TraceContextTextMapPropagator()
 _TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 
@@ -94,7 +103,11 @@ def wanted(environment: dict[str, str] | None = None) -> bool:
 
 
 def span_processors() -> list[SpanProcessor]:
-    """Install our provider in this replica and return the processors Serve is to add to it."""
+    """Install our provider in this replica and return the processors Serve is to add to it.
+
+    And our log lines: where nobody but Serve starts the replicas, nothing of ours runs earlier.
+    """
+    logs.in_replica()
     ratio = float(os.environ.get("OTEL_TRACES_SAMPLER_ARG", DEFAULT_RATIO))
     resource = Resource.create({"service.name": os.environ.get("OTEL_SERVICE_NAME", "ztad")})
     sampler = ParentBased(root=EntrySampler(ratio))
@@ -126,22 +139,66 @@ class Tracing:
         if self.current() is None:
             yield
             return
-        prefixed = {f"ztad.{key}": value for key, value in attributes.items()}
-        with self._tracer.start_as_current_span(name, attributes=prefixed):
+        with self._opened(name) as span:
+            span.set_attributes(_prefixed(attributes))
             yield
 
     @contextmanager
-    def following(self, name: SpanName, traceparent: str) -> Iterator[None]:
-        """A child of a span of another time and process; nothing if that was not recorded."""
+    def following(self, name: SpanName, traceparent: str) -> Iterator[Note]:
+        """A child of a span of another time and process; nothing if that was not recorded.
+
+        Gives a function that notes attributes on it.
+        """
+        context = self._recorded(traceparent)
+        if context is None:
+            yield _nowhere
+            return
+        with self._opened(name, context) as span:
+            yield lambda **attributes: span.set_attributes(_prefixed(attributes))
+
+    @contextmanager
+    def recording(self, traceparents: Iterable[str], events: int) -> Iterator[None]:
+        """A ``ztad.record`` in each of these traces (at most ``MOST_LINKS``), side by side."""
+        if not self.enabled:
+            yield
+            return
+        contexts = map(self._recorded, dict.fromkeys(traceparents))
+        attributes = {"ztad.events": events}
+        spans = [
+            self._tracer.start_span("ztad.record", context=context, attributes=attributes)
+            for context in islice(filter(None, contexts), MOST_LINKS)
+        ]
+        try:
+            yield
+        except Exception as error:
+            for span in spans:
+                _failed(span, error)
+            raise
+        finally:
+            for span in spans:
+                span.end()
+
+    def _recorded(self, traceparent: str) -> Context | None:
+        """The context that a ``traceparent`` names, if that trace is recorded."""
         if not self.enabled or not traceparent:
-            yield
-            return
+            return None
         context = _PROPAGATOR.extract({"traceparent": traceparent}, Context())
-        if not trace.get_current_span(context).get_span_context().trace_flags.sampled:
-            yield
-            return
-        with self._tracer.start_as_current_span(name, context=context):
-            yield
+        return context if _span_context(context).trace_flags.sampled else None
+
+    @contextmanager
+    def _opened(
+        self, name: SpanName, context: Context | None = None, links: Sequence[Link] = ()
+    ) -> Iterator[trace.Span]:
+        """A span that is current; an exception is told on it without a stack trace, which may
+        quote what it came from."""
+        with self._tracer.start_as_current_span(
+            name, context, links=links, record_exception=False, set_status_on_exception=False
+        ) as span:
+            try:
+                yield span
+            except Exception as error:
+                _failed(span, error)
+                raise
 
     @contextmanager
     def batch(self, contexts: Sequence[Context], events: int) -> Iterator[None]:
@@ -153,9 +210,8 @@ class Tracing:
         links = [Link(_span_context(context)) for context in contexts[1:MOST_LINKS]]
         token = otel_context.attach(contexts[0])
         try:
-            with self._tracer.start_as_current_span(
-                "ztad.score", links=links, attributes={"ztad.events": events}
-            ) as span:
+            with self._opened("ztad.score", links=links) as span:
+                span.set_attribute("ztad.events", events)
                 others = [self._event_span(context, span) for context in contexts[1:]]
                 try:
                     yield
@@ -182,6 +238,32 @@ def trace_id(traceparent: bytes | None, context: Context | None) -> str:
         if given is not None and given.group(1) != b"0" * 32:
             return given.group(1).decode()
     return f"{random.getrandbits(128):032x}"
+
+
+def traceparent(context: Context) -> str:
+    """How a recorded context travels to another process: W3C ``traceparent``, sampled."""
+    span = _span_context(context)
+    return f"00-{span.trace_id:032x}-{span.span_id:016x}-01"
+
+
+def noted(event: str, **attributes: str | int) -> None:
+    """Tell on the current span, if its trace is recorded, of something that went otherwise."""
+    trace.get_current_span().add_event(event, _prefixed(attributes))
+
+
+def _failed(span: trace.Span, error: Exception) -> None:
+    said = REDACT(" ".join(str(error).split()))[:MOST_CHARACTERS]
+    span.set_status(StatusCode.ERROR, f"{type(error).__name__}: {said}")
+    span.add_event("exception", {"exception.type": type(error).__name__,
+                                 "exception.message": said})  # fmt: skip
+
+
+def _prefixed(attributes: Mapping[str, str | int]) -> dict[str, str | int]:
+    return {f"ztad.{key}": value for key, value in attributes.items()}
+
+
+def _nowhere(**attributes: str | int) -> None:
+    """Nobody records it."""
 
 
 def _span_context(context: Context) -> trace.SpanContext:

@@ -50,7 +50,7 @@ class Variants:
                     metrics.variant_scores.labels(variant, version, str(decade)).inc(count)
             for name, count in judged.reasons.items():
                 severity, _, reason = name.partition(" ")
-                metrics.alerts.labels(severity, reason).inc(count)
+                metrics.flagged.labels(severity, reason).inc(count)
             own = self._counts.setdefault((variant, version), _Counts())
             own.events += tally.events
             own.alerts += alerts

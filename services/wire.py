@@ -118,8 +118,8 @@ class Recorded:
 
     ``values`` is float32 (n, columns), ``stamps`` float64 (n,) seconds since the epoch, both as
     bytes. ``evidence`` holds the encoded baseline behind every notable row, ``alerts`` the flagged
-    rows, ``traces`` the ``traceparent`` of the rows that are traced. Verdicts of a ``shadow``
-    version were answered to nobody.
+    rows, ``traces`` the ``traceparent`` of the rows that are traced, ``users`` whose event it was.
+    Verdicts of a ``shadow`` version were answered to nobody.
     """
 
     event_ids: list[str]
@@ -134,6 +134,7 @@ class Recorded:
     version: str = ""
     path: str = ""
     traces: dict[int, str] = field(default_factory=dict)
+    users: list[str] = field(default_factory=list)
 
     def row(self, event_id: str) -> int:
         """The row of an event; ValueError if it is not here."""

@@ -33,14 +33,12 @@ _EVIDENCE = msgspec.msgpack.Decoder(Evidence)
 class Lookups:
     """What the Recorder and the Explainer answer.
 
-    ``explain`` takes version, folder of its bundle, and float32 features as bytes; ``metrics`` are
-    the Recorder's, in Prometheus' text format.
+    ``explain`` takes version, folder of its bundle, and float32 features as bytes.
     """
 
     event: Callable[[str], Awaitable[Kept | None]]
     page: Callable[[VerdictQuery], Awaitable[Page]]
     explain: Callable[[str, str, bytes], Awaitable[dict[str, Any]]]
-    metrics: Callable[[], Awaitable[bytes]] | None = None
 
 
 class Events:

@@ -15,7 +15,7 @@ from services.http import JSON, NDJSON, HttpError, Response, error_body
 from services.metrics import GatewayMetrics
 from services.pipeline import Pipeline, Scored
 from services.routes.base import Request, Route
-from services.telemetry import Tracing
+from services.telemetry import Tracing, traceparent
 from services.variants import Variants
 from services.wire import Framing, ItemError
 
@@ -49,17 +49,13 @@ class Scoring:
         self._coalescer: Coalescer[Single, bytes | ItemError] = Coalescer(self._score_singles)
         self._batches = asyncio.Semaphore(BATCH_SLOTS)
         self._waiting_batches = 0
+        metrics.waiting.set_function(lambda: self._coalescer.waiting)
 
     def routes(self) -> list[Route]:
         return [
             Route("POST", "/v1/score", self.score, "score"),
             Route("POST", "/v1/score/batch", self.score_batch, "score"),
         ]
-
-    @property
-    def waiting(self) -> int:
-        """Single events that wait for a micro-batch."""
-        return self._coalescer.waiting
 
     async def score(self, request: Request) -> Response:
         """POST /v1/score"""
@@ -100,12 +96,17 @@ class Scoring:
 
     async def _score_singles(self, singles: Sequence[Single]) -> Sequence[bytes | ItemError]:
         started = time.perf_counter()
-        contexts = [single.context for single in singles if single.context is not None]
-        with self._tracing.batch(contexts, len(singles)):
+        contexts = {
+            index: single.context
+            for index, single in enumerate(singles)
+            if single.context is not None
+        }
+        with self._tracing.batch(list(contexts.values()), len(singles)):
             scored = await self._pipeline.score(
                 [single.body for single in singles],
                 "events",
                 lambda items: [single.trace_id for single in singles],
+                lambda items: {index: traceparent(each) for index, each in contexts.items()},
             )
         self._count(scored, time.perf_counter() - started)
         return scored.answers
@@ -113,10 +114,15 @@ class Scoring:
     async def _score_batch(self, body: bytes, kind: bytes, request: Request) -> Scored:
         framing: Framing = "lines" if kind == NDJSON else "array"
         started = time.perf_counter()
-        contexts = [] if request.context is None else [request.context]
-        with self._tracing.batch(contexts, 0):
+        context = request.context
+        with self._tracing.batch([] if context is None else [context], 0):
             scored = await self._pipeline.score(
-                [body], framing, lambda items: [request.trace_id] * items
+                [body],
+                framing,
+                lambda items: [request.trace_id] * items,
+                lambda items: (
+                    {} if context is None else dict.fromkeys(range(items), traceparent(context))
+                ),
             )
         self._count(scored, time.perf_counter() - started)
         return scored
@@ -133,8 +139,6 @@ class Scoring:
         if scored.degraded:
             metrics.degraded.inc()
         self._variants.count(scored, took_s)
-        for stage, seconds in scored.timings.items():
-            metrics.stage.labels(stage).observe(seconds)
 
 
 def _item_error(error: ItemError) -> bytes:

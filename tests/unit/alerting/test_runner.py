@@ -17,6 +17,7 @@ from alerting.memory_log import MemoryLog
 from alerting.message import Message
 from alerting.notifiers.base import Notifier, Retryable
 from alerting.notifiers.memory import MemoryNotifier
+from alerting.observing import Note
 from alerting.pipeline import Known, UnknownAlert
 from alerting.rules import Rules
 from alerting.rules_file import RulesFile
@@ -381,12 +382,12 @@ def test_an_alert_is_acknowledged(path: Path) -> None:
 def test_delivery_attempts_are_observed_in_the_trace_of_the_event(path: Path) -> None:
     """The span of an attempt that fails knows why."""
     seen: list[tuple[str, str]] = []
+    noted: list[dict[str, str | int]] = []
 
-    class Span(nullcontext[None]):
+    class Span(nullcontext[Note]):
         def __init__(self, name: str, trace: str) -> None:
             seen.append((name, trace))
-
-            super().__init__()
+            super().__init__(lambda **attributes: noted.append(attributes))
 
         def __exit__(self, *raised: object) -> None:
             if isinstance(raised[1], BaseException):
@@ -405,6 +406,11 @@ def test_delivery_attempts_are_observed_in_the_trace_of_the_event(path: Path) ->
             ("ztad.alert.group", trace), ("ztad.alert.dispatch", trace),
             ("ztad.alert.notify", trace), ("failed", "Retryable"),
         ]  # fmt: skip
+        grouped, dispatched, attempted = noted
+        assert grouped == {"events": 1, "alerts": 1, "opened": 1}
+        assert dispatched["severity"] == "critical"
+        assert (dispatched["messages"], dispatched["held"]) == (1, "")
+        assert (attempted["channel"], attempted["attempt"]) == ("soc", 1)
 
     asyncio.run(talk())
 

@@ -173,7 +173,7 @@ def test_what_was_traced_is_traced_to_its_alert(flags: str) -> None:
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     tracing = Tracing(enabled=True)
     tracing._tracer = provider.get_tracer("test")
-    desk = alerts(tracing=tracing)
+    desk = alerts(observe=tracing.following)
     traceparent = TRACE[:-2] + flags
     asyncio.run(desk.offer(recorded(verdict("e1"), traces={0: traceparent})))
     spans = exporter.get_finished_spans()
@@ -217,6 +217,7 @@ def test_metrics_tell_what_happened(tmp_path: Path) -> None:
         'ztad_alert_dropped_events_total{rule="rules.quiet"} 1.0',
         'ztad_alert_messages_total{channel="soc",outcome="sent"} 1.0',
         'ztad_alert_messages{channel="soc",state="sent"} 1.0',
+        'ztad_alert_channel_up{channel="soc"} 1.0',
         "ztad_alert_rules_broken 0.0",
     } <= lines
 

@@ -22,10 +22,11 @@ from services.keyring import Keyring
 from services.keys import Scope, create, key_hash
 from services.metrics import GatewayMetrics
 from services.routes.events import Lookups
+from services.routes.metrics import MetricsPage
 from services.routes.scoring import MOST_BATCH_BYTES, MOST_EVENT_BYTES
 from services.storage.base import Page, VerdictQuery
 from services.telemetry import NO_TRACING
-from tests.unit.services.stages import Died, FakeGraph, until
+from tests.unit.services.stages import Died, FakeGraph, Stage, until
 
 JSON = {"content-type": "application/json"}
 NDJSON = {"content-type": "application/x-ndjson"}
@@ -39,14 +40,17 @@ def app_of(graph: FakeGraph, *, guard: Guard | None = None) -> GatewayApp:
     async def page(query: VerdictQuery) -> Page:
         return Page([])
 
-    pipeline = graph.pipeline()
+    pipeline, metrics = graph.pipeline(), GatewayMetrics()
+    book = graph.book(pipeline)
+    told = MetricsPage(pipeline, book, metrics, Stage(lambda: b"# the Recorder's\n"))
     return GatewayApp(
         pipeline,
-        graph.book(pipeline),
+        book,
         Lookups(graph.kept, page, explain),
         guard=guard or Guard(),
         tracing=NO_TRACING,
-        metrics=GatewayMetrics(),
+        metrics=metrics,
+        routes=told.routes(),
         unavailable=(Died,),
     )
 
