@@ -15,11 +15,13 @@ from services.http import (
     HttpError,
     PlainHeaders,
     Response,
+    Stream,
     header,
     media_type,
     middlewares,
     read_body,
     respond,
+    stream,
 )
 
 Message = MutableMapping[str, Any]
@@ -117,6 +119,76 @@ def test_an_answer() -> None:
 def test_an_answer_to_head_has_no_body() -> None:
     _, headers, body = answered(Response(200, b"abc"), head=True)
     assert (headers[b"content-length"], body) == (b"3", b"")
+
+
+class Counting:
+    """Chunks that come as soon as they are wanted; knows how many were, and whether it is over."""
+
+    def __init__(self, chunks: int | None = None) -> None:
+        self.left = chunks
+        self.given = 0
+        self.closed = False
+
+    def __aiter__(self) -> Counting:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self.given == self.left:
+            raise StopAsyncIteration
+        self.given += 1
+        await asyncio.sleep(0)
+        return b"%d;" % self.given
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+def streamed(
+    chunks: Counting, *, leaves_after: int | None = None, head: bool = False
+) -> list[Message]:
+    """What is sent to a client that leaves after so many chunks, or stays."""
+    sent: list[Message] = []
+
+    async def run() -> None:
+        gone = asyncio.Event()
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+            if leaves_after is not None and len(sent) > leaves_after:
+                gone.set()
+                await asyncio.Event().wait()  # nobody reads any more
+
+        async def receive() -> Message:
+            await gone.wait()
+            return GONE
+
+        async with asyncio.timeout(30):
+            await stream(receive, send, Stream(chunks), "t" * 32, head=head)
+
+    asyncio.run(run())
+    return sent
+
+
+def test_a_stream_goes_on_until_it_ends() -> None:
+    chunks = Counting(3)
+    start, *parts = streamed(chunks)
+    assert dict(start["headers"])[b"content-type"] == b"text/event-stream"
+    assert [part["body"] for part in parts] == [b"1;", b"2;", b"3;", b""]
+    assert [part.get("more_body", False) for part in parts] == [True, True, True, False]
+    assert chunks.closed
+
+
+def test_a_stream_is_over_when_its_client_leaves() -> None:
+    chunks = Counting()
+    streamed(chunks, leaves_after=5)
+    assert chunks.given == 5
+    assert chunks.closed
+
+
+def test_a_stream_to_head_has_no_chunks() -> None:
+    chunks = Counting()
+    _, end = streamed(chunks, head=True)
+    assert (end["body"], chunks.given, chunks.closed) == (b"", 0, True)
 
 
 def test_an_error_names_its_field_and_when_to_come_again() -> None:
