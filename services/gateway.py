@@ -30,10 +30,14 @@ from services.routes.events import Events, Lookups
 from services.routes.models import Models
 from services.routes.pages import Pages
 from services.routes.scoring import Scoring
+from services.storage.errors import StoreError
 from services.telemetry import Tracing, trace_id
 from services.variants import Variants
 
 LOG = logging.getLogger("ztad.gateway")
+
+#: A store in trouble is not mended by asking again at once.
+STORE_RETRY_S = 5
 
 
 class GatewayApp:
@@ -128,6 +132,9 @@ class GatewayApp:
             return self._shed("load", str(error), error.retry_after_s)
         except (StageUnavailable, Abandoned) as error:
             return self._shed("service", str(error))
+        except StoreError:
+            message = "the store of verdicts and alerts is in trouble; the Recorder's log says why"
+            return self._shed("store", message, STORE_RETRY_S)
         except self._unavailable as error:
             message = f"a part of the service is being replaced ({type(error).__name__})"
             return self._shed("service", message)

@@ -113,8 +113,11 @@ class Recorder:
         return await self._intake.take(batches)
 
     async def first(self, event_ids: list[str]) -> dict[str, bytes]:
-        """The encoded first verdicts of those ids that are known."""
-        return await self._ask(lambda store: store.first(event_ids))
+        """The encoded first verdicts of those ids that are known; none if nobody can tell now."""
+        try:
+            return await self._ask(lambda store: store.first(event_ids))
+        except StoreError:
+            return {}
 
     async def get(self, event_id: str) -> Kept | None:
         """What is kept of an event. Like all that follow, raises :class:`StoreError`."""

@@ -20,7 +20,6 @@ from services.routes.base import Request, Route
 from services.routes.query import choice, instant, limit, only_known
 from services.storage.appending import manifest_checksum
 from services.storage.base import Kept, Page, VerdictQuery
-from services.storage.errors import StoreError
 
 PARAMETERS = ("since", "until", "user", "address", "severity", "reason", "version", "anomaly",
               "after", "limit")  # fmt: skip
@@ -57,11 +56,7 @@ class Events:
 
     async def events(self, request: Request) -> Response:
         """GET /v1/events"""
-        query = asked(request.query())
-        try:
-            page = await self._lookups.page(query)
-        except StoreError:
-            raise _no_store() from None
+        page = await self._lookups.page(asked(request.query()))
         after = None if page.after is None else f"{page.after[0]!r}_{page.after[1]}"
         verdicts = [msgspec.Raw(verdict) for verdict in page.verdicts]
         return Response(200, msgspec.json.encode({"verdicts": verdicts, "next": after}))
@@ -85,12 +80,7 @@ class Events:
         return Response(200, msgspec.json.encode(whole))
 
     async def _kept(self, event_id: str) -> Kept:
-        kept = self._pipeline.recent(event_id)
-        if kept is None:
-            try:
-                kept = await self._lookups.event(event_id)
-            except StoreError:
-                raise _no_store() from None
+        kept = self._pipeline.recent(event_id) or await self._lookups.event(event_id)
         if kept is None:
             message = "no event of that id was scored, or its verdict is not kept any more"
             raise HttpError(404, "event_id", message)
@@ -171,11 +161,6 @@ def told(evidence: bytes) -> dict[str, Any]:
             "last_place": None if place is None else msgspec.structs.asdict(place),
         },
     }
-
-
-def _no_store() -> HttpError:
-    message = "the verdict store cannot be read; the Recorder's log says why"
-    return HttpError(503, "store", message, retry_after_s=5)
 
 
 def _no_version(kept: Kept) -> HttpError:

@@ -270,6 +270,24 @@ def test_a_file_that_is_damaged_meanwhile(
     assert "move the file away" in caplog.text
 
 
+def test_a_question_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A repeated event is then judged anew; whoever asks for an event is told."""
+
+    async def broken(*args: object) -> None:
+        raise StoreError("verdicts.db", "cannot be read", "see whether the disk is well")
+
+    async def talk() -> None:
+        async with running(tmp_path) as recorder:
+            monkeypatch.setattr(recorder._store, "first", broken)
+            monkeypatch.setattr(recorder._store, "get", broken)
+            assert await recorder.first(["a"]) == {}
+            with pytest.raises(StoreError, match="cannot be read"):
+                await recorder.get("a")
+            assert await metric(recorder, "ztad_store_failures_total") == 2
+
+    run(talk)
+
+
 def test_a_full_disk_is_told_and_verdicts_wait(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
