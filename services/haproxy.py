@@ -1,10 +1,11 @@
-"""HAProxy as Ray Serve starts it, told two things more: to whom to listen, and to say who asks.
+"""HAProxy as Ray Serve starts it, told three things more: to whom to listen, to say who asks, and
+what to answer while it has nobody to ask.
 
 Serve writes HAProxy's configuration and starts the program that ``RAY_SERVE_HAPROXY_BINARY_PATH``
 names with it. Serve's configuration hides from the gateway who the peer is, and offers HAProxy's
-own pages to everybody; there is no setting for either. So the named program is a launcher: this
-file, run by itself with the standard library alone, which amends the configuration and becomes
-HAProxy.
+own pages to everybody, and has it answer 500, which is for mistakes, while no gateway can be
+reached; there is no setting for any of it. So the named program is a launcher: this file, run by
+itself with the standard library alone, which amends what Serve wrote and becomes HAProxy.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ LAUNCHER = "ztad-haproxy"
 #: All addresses, and how HAProxy calls them.
 EVERYWHERE = {"0.0.0.0": "*", "::": "[::]"}
 _FORWARD = "    option forwardfor"
+_ERROR_FILE = re.compile(r"^ +errorfile \d+ (\S+)$", re.MULTILINE)
+#: The answer of HAProxy itself.
+UNREACHABLE = b'{"error":{"field":"service","message":"the gateway is being replaced; try again"}}'
 _BIND = re.compile(r"^( +bind )(\S*):(\d+)$", re.MULTILINE)
 
 
@@ -83,6 +87,14 @@ def _bound(section: str, *, public: str, pages: str) -> str:
     return section
 
 
+def answer_503(config: str) -> None:
+    """Overwrite the page that a configuration names for when no gateway can be reached."""
+    lines = ("HTTP/1.1 503 Service Unavailable", "Content-Type: application/json",
+             f"Content-Length: {len(UNREACHABLE)}", "Retry-After: 1", "", "")  # fmt: skip
+    for path in set(_ERROR_FILE.findall(config)):
+        Path(path).write_bytes("\r\n".join(lines).encode() + UNREACHABLE)
+
+
 def _binary() -> str:
     """What ``RAY_SERVE_HAPROXY_BINARY_PATH`` would have named, and Serve have found without."""
     try:
@@ -99,8 +111,16 @@ def main(words: Sequence[str]) -> None:
     """``PUBLIC PAGES BINARY``, then HAProxy's own arguments; never returns."""
     public, pages, binary, *arguments = words
     config = Path(arguments[arguments.index("-f") + 1])
-    config.write_text(amend(config.read_text(), public=public, pages=pages))
+    amended = amend(config.read_text(), public=public, pages=pages)
+    config.write_text(amended)
+    answer_503(amended)
     os.execv(binary, [binary, *arguments])
+
+
+def launch() -> None:
+    """``ztad-haproxy``, for clusters: listens where Serve would, since pods and policies decide who
+    reaches which port."""
+    main(["", "", _binary(), *sys.argv[1:]])
 
 
 if __name__ == "__main__":

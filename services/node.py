@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 from services import lean, runs, telemetry
 from services.haproxy import EVERYWHERE, bracketed, tells_peers, write_launcher
-from services.http import error_body
 from services.listening import listeners, table
 
 if TYPE_CHECKING:
@@ -334,7 +333,6 @@ def _run_application(graph: Graph, arguments: dict[str, Any], settings: NodeSett
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     try:
         serve.start(http_options={"host": LOOPBACK, "port": settings.port}, logging_config=quiet)
-        _answer_503_for_500(Path(os.environ["RAY_SERVE_HAPROXY_CONFIG_FILE_LOC"]).parent)
         serve.run(graph(arguments), name="ztad", route_prefix="/", logging_config=quiet)
     except (RuntimeError, RayError) as error:
         raise StartError(f"the graph does not start: {_cause() or error}") from error
@@ -352,16 +350,6 @@ def _cause() -> str:
         if state.status == "DEPLOY_FAILED" and state.message.strip():
             return f"{name}: {state.message.strip().splitlines()[-1]}"
     return ""
-
-
-def _answer_503_for_500(folder: Path) -> None:
-    """What HAProxy itself says while no gateway can be reached. Serve has it say 500, which is for
-    mistakes; HAProxy reads the file whenever it is told of a new replica."""
-    body = error_body("service", "the gateway is being replaced; try again")
-    lines = ("HTTP/1.1 503 Service Unavailable", "Content-Type: application/json",
-             f"Content-Length: {len(body)}", "Retry-After: 1", "", "")  # fmt: skip
-    for path in folder.rglob("500.http"):
-        path.write_bytes("\r\n".join(lines).encode() + body)
 
 
 def _shut_down() -> None:

@@ -10,26 +10,34 @@ from collections.abc import Iterator, Sequence
 from importlib import import_module
 from typing import NoReturn
 
-from k8s.checks.manifests import ROOT, Checked, Manifests, Raw, Template
+from k8s.checks.manifests import ROOT, Checked, Manifests, Raw, Template, environment
 from services.cli import COMMANDS
 
 TARGET = re.compile(r"^FROM \S+ AS (\S+)$", re.MULTILINE)
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 #: The stages of the Dockerfile that are shipped; the others build them.
 SHIPPED = ("serve", "explain", "train")
+#: Where the images have our own programs, and the variable that names one of them.
+PROGRAMS = "/opt/code/bin"
+LAUNCHER = "RAY_SERVE_HAPROXY_BINARY_PATH"
 
 
 def check(manifests: Manifests) -> Checked:
     """Every image is pinned, ours are targets of the Dockerfile at this version, commands parse."""
     checked = Checked()
     targets = set(TARGET.findall((ROOT / "Dockerfile").read_text())) & set(SHIPPED)
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    version, programs = project["version"], {f"{PROGRAMS}/{name}" for name in project["scripts"]}
     images, commands = set(), 0
     for template in manifests.templates:
         for path, container in template.every_container:
             image = str(container.get("image", ""))
             images.add(image)
             _check_image(template, f"{path}.image", image, (targets, version), checked)
+            launcher = environment(manifests, container).get(LAUNCHER)
+            if launcher is not None and launcher not in programs:
+                checked.add(template.owner, f"{path} {LAUNCHER}", f"no image has {launcher}",
+                            f"expected one of {', '.join(sorted(programs))}")  # fmt: skip
             for words in _commands(container):
                 commands += 1
                 _check_command(template, f"{path}.command", words, checked)

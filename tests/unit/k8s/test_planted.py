@@ -468,6 +468,13 @@ def test_images(prod: Manifests, service: Raw, image: str, expected: str) -> Non
     assert expected in found
 
 
+def test_a_program_that_no_image_has(prod: Manifests, service: Raw) -> None:
+    env = container(service, 0)["env"]
+    env.append({"name": "RAY_SERVE_HAPROXY_BINARY_PATH", "value": "/usr/sbin/haproxy"})
+    [found] = findings(prod, "images")
+    assert "no image has /usr/sbin/haproxy; expected one of /opt/code/bin/ztad, " in found
+
+
 def test_a_digest_is_as_good_as_a_tag(prod: Manifests, service: Raw) -> None:
     container(service, 0)["image"] = f"registry.example.com:5000/ztad-serve@sha256:{'a' * 64}"
     assert findings(prod, "images") == []

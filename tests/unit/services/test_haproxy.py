@@ -24,8 +24,8 @@ from ray.serve.config import HTTPOptions
 
 from services import haproxy
 from services.auth import Guard
-from services.haproxy import LAUNCHER, amend, tells_peers, write_launcher
-from services.http import HttpError, Receive, Response, Scope, Send, respond
+from services.haproxy import LAUNCHER, amend, answer_503, launch, tells_peers, write_launcher
+from services.http import HttpError, Receive, Response, Scope, Send, error_body, respond
 from services.node import free_ports
 from services.peers import address_of, is_loopback
 from services.routes.base import Request
@@ -126,6 +126,41 @@ def test_the_launcher_becomes_haproxy(
     assert binds(config.read_text())[1] == "*:8000"
     assert tells_peers(str(launcher))
     assert launcher.name == LAUNCHER
+
+
+def test_503_while_no_gateway_answers(configuration: str, tmp_path: Path) -> None:
+    page = tmp_path / "500.http"
+    page.write_bytes(b"HTTP/1.1 500 Internal Server Error\r\n\r\n")
+    answer_503(f"{configuration}    errorfile 503 {page}\n    errorfile 504 {page}\n")
+    head, _, body = page.read_bytes().partition(b"\r\n\r\n")
+    lines = head.decode().split("\r\n")
+    assert lines[0] == "HTTP/1.1 503 Service Unavailable"
+    assert "Retry-After: 1" in lines
+    assert f"Content-Length: {len(body)}" in lines
+    assert body == error_body("service", "the gateway is being replaced; try again")
+
+
+def test_serve_names_the_page_where_it_is_looked_for(tmp_path: Path) -> None:
+    """As Serve itself writes configuration and page."""
+    file = written(tmp_path, port=8000, replica=30000, pages=(9101, 8404))
+    (tmp_path / "500.http").write_bytes(b"")
+    answer_503(file.read_text())
+    assert (tmp_path / "500.http").read_bytes().startswith(b"HTTP/1.1 503 ")
+
+
+def test_a_cluster_has_it_listen_as_serve_says(
+    configuration: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "haproxy.cfg"
+    config.write_text(configuration)
+    became: list[object] = []
+    monkeypatch.setattr(haproxy, "_binary", lambda: "/usr/sbin/haproxy")
+    monkeypatch.setattr("os.execv", lambda *words: became.extend(words))
+    monkeypatch.setattr("sys.argv", [LAUNCHER, "-db", "-f", str(config)])
+    launch()
+    assert became == ["/usr/sbin/haproxy", ["/usr/sbin/haproxy", "-db", "-f", str(config)]]
+    assert binds(config.read_text()) == binds(configuration)
+    assert "    option forwardfor" in config.read_text().splitlines()
 
 
 def test_haproxy_takes_the_configuration(configuration: str, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import socket
@@ -242,16 +241,3 @@ def test_no_free_port(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("random.sample", lambda ports, count: [port] * count)
         with pytest.raises(StartError, match="no free port"):
             free_ports(1)
-
-
-def test_haproxy_says_503_while_no_gateway_answers(tmp_path: Path) -> None:
-    (tmp_path / "node").mkdir()
-    file = tmp_path / "node" / "500.http"
-    file.write_bytes(b"HTTP/1.1 500 Internal Server Error\r\n\r\n")
-    node._answer_503_for_500(tmp_path)
-    head, _, body = file.read_bytes().partition(b"\r\n\r\n")
-    lines = head.decode().split("\r\n")
-    assert lines[0] == "HTTP/1.1 503 Service Unavailable"
-    assert "Retry-After: 1" in lines
-    assert f"Content-Length: {len(body)}" in lines
-    assert json.loads(body)["error"]["field"] == "service"
