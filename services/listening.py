@@ -19,6 +19,8 @@ _PARTS = {
     "dashboard/agent.py": "Ray agent",
     "runtime_env/agent": "Ray environments",
     "log_monitor.py": "Ray log monitor",
+    "autoscaler": "Ray monitor",
+    "dashboard/dashboard.py": "Ray dashboard",
     "haproxy": "HAProxy",
 }
 _REPLICA = "ray::ServeReplica:ztad:"
@@ -68,7 +70,7 @@ def _of(process: psutil.Process, run: runs.Run) -> Iterable[Listener]:
     try:
         name = _name(process, run)
         return [
-            Listener(name, each.laddr.ip, each.laddr.port)
+            Listener(name, each.laddr.ip.removeprefix("::ffff:"), each.laddr.port)
             for each in process.net_connections(kind="tcp")
             if each.status == psutil.CONN_LISTEN
         ]

@@ -9,7 +9,8 @@ ALL_ADDRESSES = "[::]:0"
 
 def keep_calls_local() -> None:
     """Calls between deployments go over a port of each replica, which Serve opens on all
-    interfaces. On one machine nobody else has a call to make: open it on loopback.
+    interfaces. On one machine nobody else has a call to make: open it on the address that Ray
+    tells the others, which is loopback (services/node.py).
 
     Run in each worker before its replica starts.
     """

@@ -213,6 +213,9 @@ def prepare_environment(
             "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports["haproxy metrics"]),
             "RAY_SERVE_HAPROXY_STATS_PORT": str(ports["haproxy stats"]),
             "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports["fallback proxy"]),
+            # All of it is on this machine: Ray then listens on loopback, as it does by itself where
+            # it knows no clusters, on macOS and Windows.
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
             # Ray would give way to all other work, until it misses its own deadlines.
             "RAY_worker_niceness": "0",
             # Our requests take milliseconds: there is nothing to drain for half a minute.
@@ -309,8 +312,6 @@ def _start_ray(folder: Path) -> None:
             logging_level=logging.ERROR,
             log_to_driver=False,
             namespace="ztad",
-            # Ray then listens on this address alone: all of it is on this machine.
-            _node_ip_address=LOOPBACK,
             runtime_env={"worker_process_setup_hook": lean.HOOK},
             _temp_dir=str(folder),
         )
