@@ -97,11 +97,17 @@ class Gateway:
             raise GatewayError(f"{self.url}: what answers there is no gateway of ours") from None
 
 
-def add_gateway_options(parser: argparse.ArgumentParser) -> None:
-    """Where the gateway is."""
+def add_gateway_options(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
+    """Where the gateway is; ``again`` for an action whose command has these options already."""
     group = parser.add_argument_group("the gateway to change (its key: ZTAD_API_KEY)")
-    group.add_argument("--port", type=int, default=8000, help="on this machine (default 8000)")
-    group.add_argument("--url", type=_url, help="elsewhere, such as https://ztad.example.com")
+    group.add_argument(
+        "--port", type=int, default=argparse.SUPPRESS if again else 8000,
+        help="on this machine (default 8000)",
+    )  # fmt: skip
+    group.add_argument(
+        "--url", type=_url, default=argparse.SUPPRESS if again else None,
+        help="elsewhere, such as https://ztad.example.com",
+    )  # fmt: skip
 
 
 def gateway_of(args: argparse.Namespace, api_key: str) -> Gateway:

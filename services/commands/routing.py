@@ -25,7 +25,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the command and its options."""
     parser = subparsers.add_parser("routing", help=SUMMARY, description=SUMMARY)
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
-    parser.set_defaults(run=_show, json=False, port=8000, url=None)
+    parser.set_defaults(run=_show, json=False)
+    add_gateway_options(parser)
     show = actions.add_parser("show", help="which versions answer (what 'ztad routing' does)")
     show.add_argument("--json", action="store_true", help="as the gateway tells it")
     show.set_defaults(run=_show)
@@ -44,7 +45,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     change.add_argument("--shadow", metavar="VERSION", help="who is asked and answers nobody")
     change.set_defaults(run=_set)
     for one in (show, change):
-        add_gateway_options(one)
+        add_gateway_options(one, again=True)
 
 
 def _show(args: argparse.Namespace) -> int:
