@@ -14,14 +14,15 @@ def keep_calls_local() -> None:
 
     Run in each worker before its replica starts.
     """
-    import ray
     from ray.serve._private import replica
+    from ray.util import get_node_ip_address
 
     module: Any = replica
+    own_address: Any = get_node_ip_address
     add_port = module.add_port_to_grpc_server
 
     def on_loopback(server: Any, address: str) -> int:
-        own = f"{ray.util.get_node_ip_address()}:0"
+        own = f"{own_address()}:0"
         port: int = add_port(server, own if address == ALL_ADDRESSES else address)
         return port
 
