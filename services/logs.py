@@ -132,6 +132,18 @@ def configure(settings: Settings, write: Write | None = None, *, terminal: bool 
     return chosen
 
 
+@contextmanager
+def gathered(settings: Settings) -> Iterator[Format]:
+    """Log on stderr, and have replicas that are started meanwhile log there too."""
+    chosen = configure(settings, terminal=sys.stderr.isatty())
+    with collected() as path:
+        os.environ[SOCKET], os.environ["ZTAD_LOG_FORMAT"] = path, chosen
+        try:
+            yield chosen
+        finally:
+            del os.environ[SOCKET]
+
+
 def in_replica() -> None:
     """Configure a worker of Ray; the first thing that one does."""
     where = os.environ.get(SOCKET)

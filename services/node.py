@@ -330,7 +330,7 @@ def _run_application(graph: Graph, arguments: dict[str, Any], settings: NodeSett
     from ray.exceptions import RayError
     from ray.serve.schema import LoggingConfig
 
-    quiet = LoggingConfig(log_level="WARNING", enable_access_log=False)
+    quiet = LoggingConfig(encoding="JSON", log_level="WARNING", enable_access_log=False)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     try:
         serve.start(http_options={"host": LOOPBACK, "port": settings.port}, logging_config=quiet)

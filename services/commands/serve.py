@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from services.settings import Settings, load
+
+LOG = logging.getLogger("ztad.serve")
 
 SUMMARY = "run the whole scoring graph on this machine"
 
@@ -38,29 +42,37 @@ def run(args: argparse.Namespace) -> int:
     """Exit code 0 after an orderly stop, 2 when it cannot start."""
     from alerting.strict import RulesError
     from models.manifest import BundleError
-    from services.commands.admission import decide
+    from services import logs
     from services.keys import KeysError
-    from services.node import Node, NodeSettings, StartError
+    from services.node import StartError
 
     settings = load()
     try:
-        admission = decide(args.auth, args.host, settings)
-        arguments = application_arguments(args, settings) | admission.arguments
-        for note in admission.notes:
-            _say(note)
-        node_settings = NodeSettings(home=settings.home, host=admission.host, port=args.port)
-        with Node(node_settings, _say) as node:
-            stopped = stop_signals()
-            started = time.monotonic()
-            node.start(arguments)
-            announce(node, args, arguments, time.monotonic() - started)
-            wait(stopped, node)
+        with logs.gathered(settings) as form:
+            _serve(args, settings, _say if form == "text" else LOG.info)
     except (KeysError, RulesError, StartError, BundleError) as error:
         print(f"ztad serve: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 0
     return 0
+
+
+def _serve(args: argparse.Namespace, settings: Settings, say: Callable[[str], None]) -> None:
+    from services.commands.admission import decide
+    from services.node import Node, NodeSettings
+
+    admission = decide(args.auth, args.host, settings)
+    arguments = application_arguments(args, settings) | admission.arguments
+    for note in admission.notes:
+        say(note)
+    node_settings = NodeSettings(home=settings.home, host=admission.host, port=args.port)
+    with Node(node_settings, say) as node:
+        stopped = stop_signals()
+        started = time.monotonic()
+        node.start(arguments)
+        announce(node, args, arguments, time.monotonic() - started)
+        wait(stopped, node)
 
 
 def application_arguments(args: argparse.Namespace, settings: Settings) -> dict[str, Any]:

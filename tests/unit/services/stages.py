@@ -85,7 +85,7 @@ class FakeGraph:
             lambda ids: {name: self.recorded[name] for name in ids if name in self.recorded}
         )
 
-    def pipeline(self) -> Pipeline:
+    def pipeline(self, around: Callable[[Stages], Stages] = lambda stages: stages) -> Pipeline:
         stages = Stages(
             self.prepare,
             self.learn,
@@ -97,7 +97,7 @@ class FakeGraph:
             self.record,
             self.first,
         )
-        pipeline = Pipeline(stages, self.routing, transient=(Died,))
+        pipeline = Pipeline(around(stages), self.routing, transient=(Died,))
         pipeline.settled.set()
         return pipeline
 

@@ -211,3 +211,17 @@ def test_a_line_that_cannot_be_written_does_not_end_the_collecting() -> None:
         sender.sendto(b"second", path)
     assert written == ["first", "second"]
     assert not Path(path).exists()
+
+
+def test_what_is_started_meanwhile_logs_here_too(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZTAD_LOG_FORMAT", "text")
+    with logs.gathered(Settings(log_format="json")) as chosen:
+        assert chosen == "json"
+        inherited = {name: os.environ[name] for name in (logs.SOCKET, "ZTAD_LOG_FORMAT")}
+        replica(inherited)
+        LOG.warning("own")
+    assert logs.SOCKET not in os.environ
+    said = [json.loads(line)["message"] for line in capfd.readouterr().err.splitlines()]
+    assert sorted(said) == ["own", "said"]
