@@ -16,7 +16,7 @@ endif
 PACKAGES := preprocessing models ensemble alerting tuning services
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench serve k8s-check lock clean
+.PHONY: help install demo test check format bench serve jaeger k8s-check lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -44,6 +44,9 @@ bench: $(VENV)/.stamp-train  ## measure latency and throughput on this machine
 
 serve: $(VENV)/.stamp-train  ## serve the champion model on port 8000 until Ctrl-C
 	$(BIN)/ztad serve
+
+jaeger:  ## run Jaeger on this machine until Ctrl-C; needs Docker, or Go once
+	@sh k8s/jaeger/run.sh
 
 k8s-check: $(VENV)/.stamp-dev  ## render and check every Kubernetes overlay; needs Go once
 	$(BIN)/python -m k8s.checks

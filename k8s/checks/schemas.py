@@ -60,6 +60,16 @@ FIELDS: dict[str, dict[str, set[str]]] = {
             "portNumber", "relabelings", "scheme", "scrapeTimeout", "tlsConfig",
         },
     },
+    "monitoring.coreos.com/v1 PrometheusRule": {
+        "spec": {"groups"},
+        "spec.groups[]": {
+            "interval", "labels", "limit", "name", "partial_response_strategy", "query_offset",
+            "rules",
+        },
+        "spec.groups[].rules[]": {
+            "alert", "annotations", "expr", "for", "keep_firing_for", "labels", "record",
+        },
+    },
 }  # fmt: skip
 
 

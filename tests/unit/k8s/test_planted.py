@@ -39,6 +39,10 @@ def test_a_field_that_only_kuberays_schema_knows_to_be_wrong(prod: Manifests, se
         ("Deployment", "jaeger", lambda o: o["spec"].update(replica=2), "'replica' was unexpected"),
         ("CronJob", "ztad-train", lambda o: o["spec"].update(suspend="yes"), "'yes' is not of"),
         ("PodMonitor", "ztad", lambda o: o["spec"].update(endpoints=[]), "spec.endpoints: no such"),
+        (
+            "PrometheusRule", "ztad", lambda o: o["spec"]["groups"][0]["rules"][0].update(when="x"),
+            "spec.groups[0].rules[0].when: no such",
+        ),
         ("Ingress", "ztad", lambda o: o.update(apiVersion="extensions/v1"), "no schema known for"),
     ],
 )  # fmt: skip
