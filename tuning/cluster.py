@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import shutil
 import tempfile
 import warnings
@@ -47,14 +48,17 @@ class ClusterError(RuntimeError):
 def cluster(folder: Path, *, cpus: int, address: str = "") -> Iterator[None]:
     """Ray for the block: at ``address`` (``auto`` or ``HOST:PORT``), or started here with ``cpus``.
 
-    What is started here listens on loopback alone, asks for a token as Ray does by default, keeps
-    its files in a folder of its own and ends with the block, or with this process if that is
-    killed; the next search of the same ``folder`` then clears up. Raises :class:`ClusterError`.
+    What is started here listens on loopback alone, answers only who has its token, keeps its files
+    in a folder of its own and ends with the block, or with this process if that is killed; the
+    next search of the same ``folder`` then clears up. Raises :class:`ClusterError`.
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     _clear(folder)
-    import ray
+    own = _own_folder(folder)
+    if not address:
+        _lock_up(own)
+    import ray  # which looks for a token when it is imported
 
     # Ray and Tune warn of what they will change, through Python's warnings.
     warnings.filterwarnings("ignore", module=r"ray(\.|$)")
@@ -69,12 +73,13 @@ def cluster(folder: Path, *, cpus: int, address: str = "") -> Iterator[None]:
                 object_store_memory=OBJECT_STORE_BYTES,
                 runtime_env={"env_vars": _ONE_THREAD},
                 _node_ip_address="127.0.0.1",
-                _temp_dir=str(_own_folder(folder)),
+                _temp_dir=str(own),
                 **_quiet(),
             )
     except Exception as error:  # Ray raises a bare Exception on a machine that is too busy
         where = f"at {address} cannot be reached" if address else "does not start"
-        raise ClusterError(f"Ray {where}: {error}; run 'ztad doctor'") from error
+        why = str(error).strip().splitlines() or [type(error).__name__]
+        raise ClusterError(f"Ray {where}: {why[-1][:300]}; run 'ztad doctor'") from error
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     try:
         yield
@@ -93,6 +98,15 @@ def _own_folder(folder: Path) -> Path:
     made = tempfile.mkdtemp(prefix="ztad-", dir=base if len(base) < LONGEST_FOLDER - 14 else "/tmp")
     (folder / _LEFT).write_text(made)
     return Path(made)
+
+
+def _lock_up(own: Path) -> None:
+    token = own / "token"
+    token.touch(mode=0o600)
+    token.write_text(secrets.token_hex(32))
+    os.environ["RAY_AUTH_MODE"] = "token"
+    os.environ["RAY_AUTH_TOKEN_PATH"] = str(token)
+    os.environ.pop("RAY_AUTH_TOKEN", None)
 
 
 def _clear(folder: Path) -> None:

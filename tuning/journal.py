@@ -46,13 +46,14 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
 class Journal:
     """Trials of one search in its folder, in the order in which they ended.
 
-    A line is written for each, and synced; half a line, of a process that was killed, is cut off.
+    A line is written for each, and synced; half a line, of a process that was killed, is cut off
+    by the next. One process writes; others may read.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._path = folder / _TRIALS
-        self.trials: list[Trial] = list(_read(self._path))
+        self.trials, self._size = _read(self._path)
 
     @property
     def elapsed_s(self) -> float:
@@ -81,10 +82,13 @@ class Journal:
             elapsed_s=round(elapsed_s, 3),
             problem=problem,
         )
+        line = msgspec.json.encode(trial) + b"\n"
         with self._path.open("ab") as file:
-            file.write(msgspec.json.encode(trial) + b"\n")
+            file.truncate(self._size)
+            file.write(line)
             file.flush()
             os.fsync(file.fileno())
+        self._size += len(line)
         self.trials.append(trial)
         return trial
 
@@ -108,12 +112,8 @@ def best(trials: Iterable[Trial]) -> Trial | None:
     return max(complete, key=lambda trial: (trial.objective, -trial.number), default=None)
 
 
-def _read(path: Path) -> Iterable[Trial]:
-    if not path.exists():
-        return
-    data = path.read_bytes()
+def _read(path: Path) -> tuple[list[Trial], int]:
+    """The trials of whole lines, and how many bytes these are."""
+    data = path.read_bytes() if path.exists() else b""
     whole = data[: data.rfind(b"\n") + 1]
-    if len(whole) < len(data):
-        os.truncate(path, len(whole))
-    for line in whole.splitlines():
-        yield msgspec.json.decode(line, type=Trial)
+    return [msgspec.json.decode(line, type=Trial) for line in whole.splitlines()], len(whole)

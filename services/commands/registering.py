@@ -73,11 +73,17 @@ def local_bundle(given: Path | None) -> Path:
 
 
 def write_registered(
-    write: Callable[[str], Bundle], out: Path, registry: Registry, alias: Alias | None
+    write: Callable[[str], Bundle],
+    out: Path,
+    registry: Registry,
+    alias: Alias | None,
+    *,
+    parent: str = "",
 ) -> Kept:
     """Call ``write`` with a version that is free in the registry and register what it wrote.
 
     ``alias`` is what the version becomes; without one it becomes champion where there is none.
+    ``parent`` is the run of the search that chose its settings, if any.
     Where the registry fails, the bundle is written all the same and stderr says why and what to do.
     """
     from models.tracking import RegistryError
@@ -85,7 +91,7 @@ def write_registered(
     bundle: Bundle | None = None
     try:
         bundle = write(_free_version(out, registry))
-        run = registry.tracking.log_training(bundle)
+        run = registry.tracking.log_training(bundle, parent=parent)
         while not _registers(registry, bundle, run):
             bundle = write(_free_version(out, registry))
         return Kept(bundle, True, name_version(registry, bundle.version, alias))
