@@ -35,7 +35,7 @@ from services.storage.base import (
     Tail,
     VerdictQuery,
 )
-from services.storage.errors import StoreError
+from services.storage.errors import StoreError, TooLong
 from services.storage.verdicts import FILE_NAME, SqliteStore
 from services.telemetry import Tracing
 from services.watching import Watch
@@ -302,6 +302,8 @@ class Recorder:
             return make(None)
 
     def _failed(self, store: Store, error: StoreError) -> None:
+        if isinstance(error, TooLong):  # the store is well
+            return
         self._metrics.failures.inc()
         if str(error) != self._problem:
             self._problem = str(error)

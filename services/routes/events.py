@@ -20,6 +20,7 @@ from services.routes.base import Request, Route
 from services.routes.query import choice, instant, limit, only_known
 from services.storage.appending import manifest_checksum
 from services.storage.base import Kept, Page, VerdictQuery
+from services.storage.errors import TooLong
 
 PARAMETERS = ("since", "until", "user", "address", "severity", "reason", "version", "anomaly",
               "after", "limit")  # fmt: skip
@@ -56,7 +57,12 @@ class Events:
 
     async def events(self, request: Request) -> Response:
         """GET /v1/events"""
-        page = await self._lookups.page(asked(request.query()))
+        query = asked(request.query())
+        try:
+            page = await self._lookups.page(query)
+        except TooLong:
+            message = "there is too much to look through; say since when, or a user or an address"
+            raise HttpError(422, "since", message) from None
         after = None if page.after is None else f"{page.after[0]!r}_{page.after[1]}"
         verdicts = [msgspec.Raw(verdict) for verdict in page.verdicts]
         return Response(200, msgspec.json.encode({"verdicts": verdicts, "next": after}))

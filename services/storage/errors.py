@@ -17,7 +17,17 @@ class StoreError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """It travels between processes."""
-        return StoreError, self._parts, {"lasting": self.lasting}
+        return _again, (type(self), self._parts, self.lasting)
+
+
+def _again(kind: type[StoreError], parts: tuple[str, str, str], lasting: bool) -> StoreError:
+    error = kind.__new__(kind)
+    StoreError.__init__(error, *parts, lasting=lasting)
+    return error
+
+
+class TooLong(StoreError):
+    """A question that takes longer than others may be kept waiting."""
 
 
 class NewerSchema(StoreError):
@@ -42,6 +52,8 @@ def told(error: sqlite3.Error, path: Path | None) -> StoreError:
     """The StoreError behind an error of SQLite; ``path`` is None in memory."""
     where = str(path) if path else "store in memory"
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if code == sqlite3.SQLITE_INTERRUPT:
+        return TooLong(where, "takes too long to answer this", "ask for less at once")
     if code in _DAMAGED:
         mend = "move the file and those beside it (-wal, -shm) away: a new one is begun at start"
         return StoreError(where, f"is damaged ({error})", mend, lasting=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 import sqlite3
 from collections.abc import Sequence
@@ -31,6 +32,14 @@ _UNOFFERED = f"""
     FROM verdicts v INDEXED BY flagged_by_place LEFT JOIN evidence e USING (place)
     WHERE v.severity > 0 AND v.place > (SELECT value FROM marks WHERE name = 'offered')
     ORDER BY v.place LIMIT ?
+"""
+_AT = f"""
+    SELECT {_COLUMNS}, v.place FROM verdicts v
+    WHERE v.place IN (SELECT value FROM json_each(?))
+"""
+_NEWEST = """
+    SELECT v.stamp, v.place FROM verdicts v {} WHERE {}
+    ORDER BY v.stamp DESC, v.place DESC LIMIT ?
 """
 _VERSION = "v.frame IN (SELECT frame FROM frames JOIN bundles USING (bundle) WHERE version = ?)"
 
@@ -87,16 +96,12 @@ class Verdicts:
 
     def page(self, connection: sqlite3.Connection, query: VerdictQuery) -> Page:
         """The newest that a query asks for."""
-        conditions, values = _conditions(query)
-        where = " AND ".join(conditions) or "TRUE"
-        rows = connection.execute(
-            f"SELECT {_COLUMNS}, v.stamp, v.place FROM verdicts v WHERE {where} "
-            "ORDER BY v.stamp DESC, v.place DESC LIMIT ?",
-            (*values, query.limit + 1),
-        ).fetchall()
-        shown = rows[: query.limit]
-        after = (shown[-1][4], shown[-1][5]) if len(rows) > query.limit else None
-        return Page([self._verdict(connection, row) for row in shown], after)
+        found = _newest(connection, query)
+        shown = found[: query.limit]
+        places = json.dumps([place for _, place in shown])
+        rows = {row[4]: row for row in connection.execute(_AT, (places,))}
+        verdicts = [self._verdict(connection, rows[place]) for _, place in shown]
+        return Page(verdicts, shown[-1] if len(found) > query.limit else None)
 
     def _verdict(self, connection: sqlite3.Connection, row: Sequence[Any]) -> bytes:
         event_id, user_id, number, document = row[:4]
@@ -107,6 +112,31 @@ class Verdicts:
             ).fetchone()
             frame = self._frames[number] = decode_frame(encoded)
         return unpack(frame, event_id, user_id, document)
+
+
+def _newest(connection: sqlite3.Connection, query: VerdictQuery) -> list[tuple[float, int]]:
+    """Time and place of the newest verdicts that a query asks for, and of one more."""
+    conditions, values = _conditions(query)
+    limit = query.limit + 1
+    if query.user is None and query.address is None:
+        where = " AND ".join(conditions) or "TRUE"
+        return connection.execute(_NEWEST.format("", where), (*values, limit)).fetchall()
+    by = "user" if query.user is not None else "address"
+    where = " AND ".join(("v.place >> 16 = ?", *conditions))
+    sql = _NEWEST.format(f"INDEXED BY verdicts_by_{by}", where)
+    found: list[tuple[float, int]] = []
+    for drawer in _drawers(connection):
+        found += connection.execute(sql, (drawer, *values, limit)).fetchall()
+    return heapq.nlargest(limit, found)
+
+
+def _drawers(connection: sqlite3.Connection) -> range:
+    """Those of the index of users and of addresses, see ``schema``."""
+    first, last = (
+        connection.execute(f"SELECT {end}(place) FROM verdicts").fetchone()[0] or 0
+        for end in ("min", "max")
+    )
+    return range(first >> 16, (last >> 16) + 1)
 
 
 def _conditions(query: VerdictQuery) -> tuple[list[str], list[Any]]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 #: ``place`` grows in the order of recording and is never used again: the cursor of the stream.
 #: ``severity`` is the rank of the verdict's severity, 0 for what is not flagged. ``frame`` and
 #: ``document`` are those of ``packing.Packed``. ``stamp`` is when the event happened.
+#:
+#: Users and addresses are indexed in drawers of 65,536 places: what is written or removed then
+#: touches the few pages of one drawer, not pages all over an index as large as the store.
 MIGRATIONS: tuple[str, ...] = (
     """
     CREATE TABLE marks (
@@ -41,8 +44,9 @@ MIGRATIONS: tuple[str, ...] = (
         document BLOB NOT NULL
     );
     CREATE INDEX verdicts_by_time ON verdicts (stamp);
-    CREATE INDEX verdicts_by_user ON verdicts (user_id, stamp);
-    CREATE INDEX verdicts_by_address ON verdicts (address, stamp) WHERE address <> '';
+    CREATE INDEX verdicts_by_user ON verdicts (place >> 16, user_id, stamp);
+    CREATE INDEX verdicts_by_address ON verdicts (place >> 16, address, stamp)
+        WHERE address <> '';
     CREATE INDEX flagged_by_time ON verdicts (stamp) WHERE severity > 0;
     CREATE INDEX flagged_by_place ON verdicts (place) WHERE severity > 0;
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -30,6 +31,10 @@ CHECKPOINT_BYTES = 64 << 20
 CACHE_BYTES = 32 << 20
 PAGE_BYTES = 4096
 READERS = 2
+#: Longest time for one read, seconds.
+READ_S = 5.0
+#: Instructions of SQLite between two looks at the clock, about a millisecond.
+_STEPS = 20_000
 
 
 class Database:
@@ -67,15 +72,16 @@ class Database:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._writer, self._written, work)
 
-    async def read(self, work: Work[T]) -> T:
+    async def read(self, work: Work[T], *, within_s: float = READ_S) -> T:
         """What ``work`` returns, which sees one state of the file; beside a write, not behind it.
 
-        In memory there is one connection, and reads take their turn.
+        Raises ``TooLong`` when it takes longer: few can read at a time. In memory there is one
+        connection, and reads take their turn.
         """
         loop = asyncio.get_running_loop()
         if self._readers is None:
             return await loop.run_in_executor(self._writer, self._written, work)
-        return await loop.run_in_executor(self._readers, self._read, work)
+        return await loop.run_in_executor(self._readers, self._read, work, within_s)
 
     def size_bytes(self) -> int:
         """What lies on the disk, the log included; 0 in memory."""
@@ -97,8 +103,10 @@ class Database:
         with self._telling():
             return _within(self._connection, "BEGIN IMMEDIATE", work)
 
-    def _read(self, work: Work[T]) -> T:
+    def _read(self, work: Work[T], within_s: float) -> T:
         connection = self._idle.get()
+        until_s = time.monotonic() + within_s
+        connection.set_progress_handler(lambda: time.monotonic() > until_s, _STEPS)
         try:
             with self._telling():
                 return _within(connection, "BEGIN", work)

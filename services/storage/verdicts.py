@@ -27,6 +27,8 @@ from services.storage.trimming import Trimmer
 from services.wire import Recorded
 
 FILE_NAME = "verdicts.db"
+#: A million events of a shadow version take about 5 s.
+COMPARE_S = 30.0
 
 
 class SqliteStore:
@@ -66,11 +68,13 @@ class SqliteStore:
         await self._database.write(lambda to: set_mark(to, "offered", place))
 
     async def compare(self, version: str, since_s: float) -> Comparison:
-        return await self._database.read(lambda of: comparing.compare(of, version, since_s))
+        return await self._database.read(
+            lambda of: comparing.compare(of, version, since_s), within_s=COMPARE_S
+        )
 
     async def disagreements(self, version: str, since_s: float, limit: int) -> list[Disagreement]:
         return await self._database.read(
-            lambda of: comparing.disagreements(of, version, since_s, limit)
+            lambda of: comparing.disagreements(of, version, since_s, limit), within_s=COMPARE_S
         )
 
     async def save_routing(self, document: bytes, by: str, note: str, now_s: float) -> int:

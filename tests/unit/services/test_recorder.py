@@ -18,7 +18,7 @@ from services import recorder as recorders
 from services.recent import Recent
 from services.recorder import Recorder, RecorderArgs
 from services.storage.base import Limits, VerdictQuery
-from services.storage.errors import StoreError
+from services.storage.errors import StoreError, TooLong
 from services.storage.verdicts import SqliteStore
 from tests.unit.services.storage.batches import batch, encoded, evidence_of, values, verdict
 
@@ -332,9 +332,10 @@ def test_what_is_no_verdict_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_error_of_the_store_travels() -> None:
-    error = StoreError("verdicts.db", "is damaged", "move it away", lasting=True)
-    back = pickle.loads(pickle.dumps(error))  # noqa: S301 - as Ray sends it between our processes
-    assert (str(back), back.lasting) == (str(error), True)
+    lasting = StoreError("verdicts.db", "is damaged", "move it away", lasting=True)
+    for error in (lasting, TooLong("verdicts.db", "takes too long", "ask for less")):
+        back = pickle.loads(pickle.dumps(error))  # noqa: S301 - as Ray sends it
+        assert (type(back), str(back), back.lasting) == (type(error), str(error), error.lasting)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from services.metrics import GatewayMetrics
 from services.routes.events import Lookups
 from services.storage.appending import manifest_checksum
 from services.storage.base import Kept, Page, VerdictQuery
-from services.storage.errors import StoreError
+from services.storage.errors import StoreError, TooLong
 from services.telemetry import NO_TRACING
 from tests.unit.services.stages import FakeGraph
 from tests.unit.services.storage.batches import encoded, verdict
@@ -155,6 +155,13 @@ def test_a_store_that_cannot_be_read(path: str) -> None:
     answer = get(path, store)
     assert "Recorder's log" in refused(answer, 503, "store")
     assert answer.headers["retry-after"] == "5"
+
+
+def test_a_question_about_too_much() -> None:
+    store = Store()
+    store.error = TooLong("verdicts.db", "takes too long to answer this", "ask for less")
+    message = refused(get("/v1/events?version=old", store), 422, "since")
+    assert "say since when" in message
 
 
 def test_an_explanation_tells_what_was_known() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from services.storage.errors import NewerSchema, StoreError
+from services.storage.errors import NewerSchema, StoreError, TooLong
 from services.storage.sqlite import Database
 
 TABLE = "CREATE TABLE words (word TEXT PRIMARY KEY) WITHOUT ROWID"
@@ -78,6 +78,19 @@ def test_reading_goes_on_while_a_write_is_under_way(tmp_path: Path) -> None:
 
     with opened(tmp_path / "words.db") as database:
         assert asyncio.run(talk(database)) == ([], ["late"])
+
+
+def test_a_read_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
+
+    async def talk(database: Database) -> list[str]:
+        for _ in range(3):
+            with pytest.raises(TooLong, match="takes too long"):
+                await database.read(lambda of: of.execute(endless).fetchone(), within_s=0.01)
+        return await database.read(words)
+
+    with opened(tmp_path / "words.db") as database:
+        assert asyncio.run(talk(database)) == []
 
 
 def test_migrations_run_once_and_forward(tmp_path: Path) -> None:
