@@ -96,10 +96,20 @@ def test_many_parameters_and_steps_are_no_problem(registry: Registry) -> None:
     assert len(tracking.client.get_metric_history(search, "loss")) == 1500
 
 
+def test_without_mlflow_it_says_what_to_install(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    with pytest.raises(RegistryUnavailable, match=r"needs MLflow.*pip install 'ztad\[train\]'"):
+        registry.versions()
+
+
 def test_what_is_no_database_is_told_at_once(tmp_path: Path) -> None:
     (tmp_path / "registry").mkdir()
     (tmp_path / "registry" / "mlflow.db").write_text("something else")
-    with pytest.raises(RegistryUnavailable, match="the file is no SQLite database: move it away"):
+    with pytest.raises(
+        RegistryUnavailable, match="file is not a database: mend it, or move it away"
+    ):
         Registry(tmp_path).versions()
 
 
@@ -107,6 +117,35 @@ def test_a_place_that_cannot_be_written_is_told_at_once(tmp_path: Path) -> None:
     (tmp_path / "registry").write_text("a file where a directory should be")
     with pytest.raises(RegistryUnavailable, match="File exists"):
         Tracking(tmp_path).start_search("search", settings={})
+
+
+def test_two_processes_may_make_the_database(tmp_path: Path) -> None:
+    program = f"""
+import sys
+from pathlib import Path
+from models.tracking import Tracking
+tracking = Tracking(Path({str(tmp_path)!r}))
+print("ready", flush=True)
+sys.stdin.readline()
+print(tracking.start_search("search", settings={{}}))
+"""
+    command = [sys.executable, "-c", program]
+    pipe = subprocess.PIPE
+    both = [
+        subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+        for _ in range(2)
+    ]
+    for process in both:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in both:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    told = [process.communicate() for process in both]
+    assert [process.returncode for process in both] == [0, 0], told
+    tracking = Tracking(tmp_path)
+    assert {tracking.client.get_run(run.strip()).info.run_name for run, _ in told} == {"search"}
 
 
 def test_a_server_that_is_down_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
