@@ -120,6 +120,8 @@ def main(words: Sequence[str]) -> None:
 def launch() -> None:
     """``ztad-haproxy``, for clusters: listens where Serve would, since pods and policies decide who
     reaches which port."""
+    # It names this very program: whoever looked HAProxy up by it would start us for ever.
+    os.environ.pop("RAY_SERVE_HAPROXY_BINARY_PATH", None)
     main(["", "", _binary(), *sys.argv[1:]])
 
 

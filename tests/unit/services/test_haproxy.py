@@ -154,11 +154,15 @@ def test_a_cluster_has_it_listen_as_serve_says(
     config = tmp_path / "haproxy.cfg"
     config.write_text(configuration)
     became: list[object] = []
-    monkeypatch.setattr(haproxy, "_binary", lambda: "/usr/sbin/haproxy")
+    launcher = tmp_path / LAUNCHER
+    launcher.touch(mode=0o755)
+    monkeypatch.setenv("RAY_SERVE_HAPROXY_BINARY_PATH", str(launcher))
     monkeypatch.setattr("os.execv", lambda *words: became.extend(words))
     monkeypatch.setattr("sys.argv", [LAUNCHER, "-db", "-f", str(config)])
     launch()
-    assert became == ["/usr/sbin/haproxy", ["/usr/sbin/haproxy", "-db", "-f", str(config)]]
+    binary = haproxy._binary()
+    assert binary != str(launcher)
+    assert became == [binary, [binary, "-db", "-f", str(config)]]
     assert binds(config.read_text()) == binds(configuration)
     assert "    option forwardfor" in config.read_text().splitlines()
 
