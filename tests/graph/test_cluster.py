@@ -188,6 +188,9 @@ class Load:
         self._ended = threading.Event()
         self._failed: list[BaseException] = []
         self._threads = [threading.Thread(target=self._run) for _ in range(2)]
+        with graph.client() as client:
+            answer = client.post("/v1/score", content=body(), headers=JSON)
+            self._whole = frozenset(answer.json()["detectors"])
 
     def __enter__(self) -> Load:
         for thread in self._threads:
@@ -204,27 +207,24 @@ class Load:
     def _run(self) -> None:
         try:
             with self._graph.client() as client:
-                whole = set(
-                    client.post("/v1/score", content=body(), headers=JSON).json()["detectors"]
-                )
                 while not self._ended.is_set():
-                    self._score(client, whole)
+                    self._score(client)
         except Exception as error:  # noqa: BLE001 - seen by the test
             self._failed.append(error)
 
-    def _score(self, client: httpx.Client, whole: set[str]) -> None:
+    def _score(self, client: httpx.Client) -> None:
         try:
-            self._note(client.post("/v1/score", content=body(), headers=JSON), whole)
+            self._note(client.post("/v1/score", content=body(), headers=JSON))
         except httpx.TransportError:
             self.dropped += 1
 
-    def _note(self, answer: httpx.Response, whole: set[str]) -> None:
+    def _note(self, answer: httpx.Response) -> None:
         self.statuses.add(answer.status_code)
         self.answered += 1
         if answer.status_code == 200:
             verdict = answer.json()
             self.degraded += verdict["degraded"]
-            self.missing |= whole - set(verdict["detectors"])
+            self.missing |= self._whole - set(verdict["detectors"])
         elif "retry-after" not in answer.headers:
             self.without_retry_after += 1
 
