@@ -47,6 +47,8 @@ FAMILIES: dict[str, str] = {
 MOST_LISTED = 50
 #: An attack on this many accounts is news again, and one degree more severe.
 GROWTH: tuple[int, ...] = (10, 50)
+#: An attack of this many events is news again: so many that it is no longer the same.
+LENGTHS: tuple[int, ...] = (100, 1000, 10_000, 100_000)
 #: The subject of failures at many accounts from many addresses.
 WAVE = "wave:failures"
 
@@ -175,11 +177,21 @@ def fingerprint(subject: str, verdict: Verdict) -> str:
     return _digest(subject, family(main))
 
 
-def growth(subject: str, users: int) -> tuple[str, ...]:
+def growth(subject: str, *, users: int, events: int) -> tuple[str, ...]:
     """Fingerprints of the sizes that an attack on many accounts has reached."""
     if subject.startswith("user:"):
         return ()
-    return tuple(_digest(subject, f"{mark} users") for mark in GROWTH if users >= mark)
+    sizes = [f"{mark} users" for mark in GROWTH if users >= mark]
+    sizes += [f"{mark} events" for mark in LENGTHS if events >= mark]
+    return tuple(_digest(subject, size) for size in sizes)
+
+
+def degrees(subject: str, *, fingerprints: int, users: int) -> int:
+    """How much more severe the whole is than its worst event: by one for every further family of
+    reasons, of an attack on many accounts by one for every mark of ``GROWTH`` reached."""
+    if subject.startswith("user:"):
+        return fingerprints - 1
+    return sum(users >= mark for mark in GROWTH)
 
 
 def alert_id(subject: str, first_event_id: str) -> str:

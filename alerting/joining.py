@@ -6,7 +6,17 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from alerting.alert import Alert, Occurrence, fingerprint, growth, listed, raised, rank, worst
+from alerting.alert import (
+    Alert,
+    Occurrence,
+    degrees,
+    fingerprint,
+    growth,
+    listed,
+    raised,
+    rank,
+    worst,
+)
 from alerting.rules import Grouping
 
 
@@ -57,9 +67,11 @@ def joined(alert: Alert, occurrence: Occurrence, grouping: Grouping, now_s: floa
     """
     users = listed(alert.users, occurrence.verdict.user_id)
     print_ = fingerprint(alert.subject, occurrence.verdict)
-    prints = tuple(dict.fromkeys((*alert.fingerprints, print_, *growth(alert.subject, len(users)))))
+    sizes = growth(alert.subject, users=len(users), events=alert.events + 1)
+    prints = tuple(dict.fromkeys((*alert.fingerprints, print_, *sizes)))
     event_severity = worst((alert.event_severity, occurrence.severity))
-    severity = raised(event_severity, len(prints) - 1 if grouping.escalate else 0)
+    more = degrees(alert.subject, fingerprints=len(prints), users=len(users))
+    severity = raised(event_severity, more if grouping.escalate else 0)
     rises = rank(severity) > rank(alert.severity)
     added = [each for each in prints if each not in alert.fingerprints]
     news = bool(added) or rises

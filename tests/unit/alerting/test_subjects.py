@@ -132,6 +132,14 @@ def test_an_attack_that_grows_is_news_and_more_severe() -> None:
     }  # fmt: skip
 
 
+def test_an_attack_that_goes_on_and_on_is_news_now_and_then() -> None:
+    attack = [occurrence(f"e{n}", f"user-{n % 3}", outcome="failure", severity="low")
+              for n in range(1600)]  # fmt: skip
+    news = {size: len(grouped(attack[:size])[1].fresh) for size in (90, 300, 1600)}
+    assert news == {90: 1, 300: 2, 1600: 3}
+    assert grouped(attack)[1].severity == "low"
+
+
 def test_more_kinds_of_reasons_are_more_severe() -> None:
     codes = ["unusual_device", "unusual_country", "impossible_travel", "off_hours_login"]
     chain = [[occurrence(f"e{n}", code=code, severity="low")] for n, code in enumerate(codes)]
