@@ -57,7 +57,7 @@ def cluster(folder: Path, *, cpus: int, address: str = "") -> Iterator[None]:
     _clear(folder)
     own = _own_folder(folder)
     if not address:
-        _lock_up(own)
+        _keep_to_this_machine(own)
     import ray  # which looks for a token when it is imported
 
     # Ray and Tune warn of what they will change, through Python's warnings.
@@ -72,7 +72,6 @@ def cluster(folder: Path, *, cpus: int, address: str = "") -> Iterator[None]:
                 include_dashboard=False,
                 object_store_memory=OBJECT_STORE_BYTES,
                 runtime_env={"env_vars": _ONE_THREAD},
-                _node_ip_address="127.0.0.1",
                 _temp_dir=str(own),
                 **_quiet(),
             )
@@ -100,7 +99,13 @@ def _own_folder(folder: Path) -> Path:
     return Path(made)
 
 
-def _lock_up(own: Path) -> None:
+def _keep_to_this_machine(own: Path) -> None:
+    """Loopback, as Ray does by itself where it knows no clusters, on macOS and Windows; a token of
+    our own; and no proxy of the environment in between."""
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    for name in ("no_proxy", "NO_PROXY"):
+        hosts = [host for host in os.environ.get(name, "").split(",") if host]
+        os.environ[name] = ",".join([*hosts, "127.0.0.1", "localhost"])
     token = own / "token"
     token.touch(mode=0o600)
     token.write_text(secrets.token_hex(32))

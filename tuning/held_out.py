@@ -2,8 +2,7 @@
 
 Both are trained as ``ztad train`` trains, on all events before the held-out ones, written as
 bundles, and those score the held-out events as serving does, learning on the way. What is then
-caught is counted; how far that is chance is told by a bootstrap over users, since the events of
-one user rise and fall together (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993).
+caught is counted by user; intervals come from drawing the users again (tuning/counting.py).
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ensemble.decision import Origin as Answering
 from ensemble.scorer import Scorer, load_bundle
@@ -24,9 +22,10 @@ from preprocessing.event import AuthEvent
 from preprocessing.features import measured
 from preprocessing.prepare import Observed
 from tuning import bundling
+from tuning.counting import Counts, Users, Values, alerts, objective, recall, resampled, with_made
 from tuning.data import Labels, fingerprint
 from tuning.excursions import excursions
-from tuning.objective import DAY_S, Slices, objective, truth
+from tuning.objective import Slices, truth
 from tuning.train import Features, Mask, Step, Trained, TrainingSettings, train
 
 #: Held-out events scored at a time; serving's micro-batches are about as large under load.
@@ -35,7 +34,6 @@ BATCH = 250
 RESAMPLES = 2000
 SHARE = 0.95
 
-Counts = NDArray[np.float64]
 Interval = tuple[float, float]
 
 
@@ -44,7 +42,7 @@ class Figures:
     """What one version did on the held-out events, intervals beside the figures.
 
     ``recall`` is the share caught at the alert budget, ``alerts_per_1000`` the false alerts per
-    1,000 user-days, ``objective`` what the search maximised (tuning/objective.py).
+    1,000 user-days, ``objective`` what the search maximised, a mean over resamples.
     """
 
     recall: float
@@ -63,6 +61,7 @@ class Comparison:
     tuned: Figures
     gain: float
     gain_interval: Interval
+    recall_gain: float
     recall_gain_interval: Interval
 
     @property
@@ -118,16 +117,16 @@ def compare(
 
 def compared(default: Counts, tuned: Counts, *, budget: float, seed: int) -> Comparison:
     """From counts (n_clusters, 4) of each: caught, to be caught, false alerts, user-days."""
-    allowed = max(budget, float(_alerts(default.sum(axis=0))))
-    drawn = _resampled(np.stack([default, tuned]), seed)
-    before, after = (_objective(part, allowed) for part in drawn)
-    whole = [_objective(counts.sum(axis=0), allowed) for counts in (default, tuned)]
+    allowed = max(budget, float(alerts(default.sum(axis=0))))
+    drawn = resampled(np.stack([default, tuned]), RESAMPLES, seed=seed)
+    before, after = objective(drawn, allowed)
     return Comparison(
         default=_figures(default, drawn[0], allowed),
         tuned=_figures(tuned, drawn[1], allowed),
-        gain=float(whole[1] - whole[0]),
+        gain=float((after - before).mean()),
         gain_interval=_interval(after - before),
-        recall_gain_interval=_interval(_recall(drawn[1]) - _recall(drawn[0])),
+        recall_gain=float(recall(tuned.sum(axis=0)) - recall(default.sum(axis=0))),
+        recall_gain_interval=_interval(recall(drawn[1]) - recall(drawn[0])),
     )
 
 
@@ -172,69 +171,28 @@ class _Seen:
 
 
 def _labelled(seen: _Seen, events: Sequence[AuthEvent], judged: Mask, anomalous: Mask) -> Counts:
-    """Counts by user."""
     judged = judged & seen.first
-    users = sorted({event.user_id for event in events})
-    at = {user: row for row, user in enumerate(users)}
-    counts = np.zeros((len(users), 4))
-    days: set[tuple[str, float]] = set()
-    for row, event in enumerate(events):
-        if not judged[row]:
-            continue
-        mine = counts[at[event.user_id]]
-        mine[0] += seen.flagged[row] and anomalous[row]
-        mine[1] += anomalous[row]
-        mine[2] += seen.flagged[row] and not anomalous[row]
-        days.add((event.user_id, event.timestamp.timestamp() // DAY_S))
-    for user, _ in days:
-        counts[at[user], 3] += 1
-    return counts
+    return Users.of_events(events, judged).counts(seen.flagged, judged, anomalous)
 
 
 def _unlabelled(seen: _Seen, events: Sequence[AuthEvent], made: Features) -> Counts:
-    """Counts by user, in which every alert is false, and one row for each excursion."""
+    """Every alert on a real event is false."""
     nothing = np.zeros(len(events), np.bool_)
-    users = _labelled(seen, events, ~nothing, nothing)
-    caught = seen.alerted(made).astype(np.float64)
-    rows = np.stack([caught, np.ones(len(made)), np.zeros(len(made)), np.zeros(len(made))], axis=1)
-    return np.concatenate([users, rows])
-
-
-def _resampled(counts: Counts, seed: int) -> Counts:
-    """Sums (2, RESAMPLES, 4) of clusters drawn with replacement, the same ones for both."""
-    rng = np.random.default_rng(seed)
-    clusters = counts.shape[1]
-    sums = np.empty((2, RESAMPLES, 4))
-    for row in range(RESAMPLES):
-        times = np.bincount(rng.integers(clusters, size=clusters), minlength=clusters)
-        sums[:, row] = np.einsum("c,kcj->kj", times.astype(np.float64), counts)
-    return sums
+    return with_made(_labelled(seen, events, ~nothing, nothing), seen.alerted(made))
 
 
 def _figures(counts: Counts, drawn: Counts, allowed: float) -> Figures:
     whole = counts.sum(axis=0)
     return Figures(
-        recall=float(_recall(whole)),
-        recall_interval=_interval(_recall(drawn)),
-        alerts_per_1000=float(_alerts(whole)),
-        alerts_interval=_interval(_alerts(drawn)),
-        objective=float(_objective(whole, allowed)),
-        objective_interval=_interval(_objective(drawn, allowed)),
+        recall=float(recall(whole)),
+        recall_interval=_interval(recall(drawn)),
+        alerts_per_1000=float(alerts(whole)),
+        alerts_interval=_interval(alerts(drawn)),
+        objective=float(objective(drawn, allowed).mean()),
+        objective_interval=_interval(objective(drawn, allowed)),
     )
 
 
-def _recall(sums: Counts) -> Counts:
-    return np.asarray(sums[..., 0] / np.maximum(1.0, sums[..., 1]))
-
-
-def _alerts(sums: Counts) -> Counts:
-    return np.asarray(1000.0 * sums[..., 2] / np.maximum(1.0, sums[..., 3]))
-
-
-def _objective(sums: Counts, allowed: float) -> Counts:
-    return objective(_recall(sums), _alerts(sums), allowed)
-
-
-def _interval(values: Counts) -> Interval:
+def _interval(values: Values) -> Interval:
     low, high = np.quantile(values, [(1.0 - SHARE) / 2.0, (1.0 + SHARE) / 2.0])
     return float(low), float(high)

@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from ensemble.metrics import average_precision
 from preprocessing.event import AuthEvent
 from preprocessing.surprise import fit as fit_surprise
+from tuning.counting import Users, alerts, objective, recall, resampled, with_made
 from tuning.data import Labels
 from tuning.excursions import excursions
 from tuning.space import Choice, chosen
 from tuning.train import (
     Features,
-    Fitted,
     Habits,
     Mask,
     Step,
@@ -46,7 +46,8 @@ LEAST_EVENTS = 500
 #: of choices had nothing to do with that at full effort (rank correlation 0.18 for the Isolation
 #: Forest, -0.07 for the One-Class SVM, ``seedlike-dirty``); with a third it was 0.32 and 0.82.
 EFFORTS = (33, 66, 100)
-DAY_S = 86400.0
+#: Resamples of users behind an objective.
+RESAMPLES = 200
 
 Metrics = dict[str, float]
 
@@ -77,11 +78,12 @@ class TrialData:
     habits: Habits
     training: int
     threshold: float
+    users: Users
     judged: Mask
     anomalous: Mask
     made: Features
-    user_days: int
     allowed: float
+    seed: int
 
     @property
     def labelled(self) -> bool:
@@ -121,11 +123,12 @@ def trial_data(
         habits=found,
         training=len(training),
         threshold=settings.threshold(training),
+        users=Users.of_events(later, judged),
         judged=judged,
         anomalous=anomalous,
         made=made,
-        user_days=user_days(event for event, use in zip(later, judged, strict=True) if use),
         allowed=settings.budget,
+        seed=settings.seed,
     )
 
 
@@ -134,57 +137,67 @@ def evaluations(choice: Choice, data: TrialData, settings: TrainingSettings) -> 
 
     Raises ``models.base.InvalidParameter`` for a choice that a detector refuses.
     """
-    windows = chosen(choice, settings).windows
-    features = data.habits.features(windows)
-    nothing_known = np.zeros(data.training, np.bool_)
-    rows = features[: data.training][data.habits.ordinary(nothing_known, windows)]
-    for effort in EFFORTS:
-        fitted = fit(rows, chosen(choice, settings, effort=effort / 100.0))
-        yield judge(fitted, features[data.training :], data) | {"effort": float(effort)}
+    for effort, rarity in _rarities(choice, data, settings):
+        yield judge(rarity, data) | {"effort": effort}
 
 
-def judge(fitted: Fitted, later: Features, data: TrialData) -> Metrics:
-    """What is caught and what is falsely alerted among the validation events (m, d)."""
-    rarity = fitted.exceedance(later)
-    strange = rarity[data.anomalous] if data.labelled else fitted.exceedance(data.made)
-    return figures(
-        strange,
-        rarity[data.judged & ~data.anomalous],
-        threshold=data.threshold,
-        user_days=data.user_days,
-        allowed=data.allowed,
-    )
+def baseline(choice: Choice, data: TrialData, settings: TrainingSettings) -> list[Metrics]:
+    """Metrics of the default choice, by which others are measured: it may alert as it does."""
+    found = list(_rarities(choice, data, settings))
+    measured = with_baseline(data, judge(found[-1][1], data))
+    return [judge(rarity, measured) | {"effort": effort} for effort, rarity in found]
 
 
-def figures(
-    strange: Values, usual: Values, *, threshold: float, user_days: int, allowed: float
-) -> Metrics:
-    """Metrics from the exceedances of what is to be caught (k,) and of ordinary events (n,)."""
-    recall = float((strange < 1.0 - threshold).mean())
-    alerts = 1000.0 * float((usual < 1.0 - threshold).sum()) / max(1, user_days)
+@dataclass(frozen=True, slots=True)
+class Rarity:
+    """Share of ordinary events that score higher than each later one (m,), and than each made
+    one (k,)."""
+
+    later: Values
+    made: Values
+
+
+def judge(rarity: Rarity, data: TrialData) -> Metrics:
+    """What is caught and what is falsely alerted among the validation events.
+
+    ``objective`` is its mean over resamples of users: few users are few alerts, and one more or
+    less of those should not decide.
+    """
+    share = 1.0 - data.threshold
+    counts = data.users.counts(rarity.later < share, data.judged, data.anomalous)
+    strange = rarity.later[data.judged & data.anomalous]
+    if not data.labelled:
+        counts = with_made(counts, rarity.made < share)
+        strange = rarity.made
+    usual = rarity.later[data.judged & ~data.anomalous]
+    drawn = resampled(counts, RESAMPLES, seed=data.seed)
     scores = -np.log10(np.concatenate([strange, usual]))
     return {
-        "objective": float(objective(np.array(recall), np.array(alerts), allowed)),
-        "recall": recall,
-        "alerts_per_1000": alerts,
+        "objective": float(objective(drawn, data.allowed).mean()),
+        "recall": float(recall(counts.sum(axis=0))),
+        "alerts_per_1000": float(alerts(counts.sum(axis=0))),
         "average_precision": float(
             average_precision(scores, np.arange(len(scores)) < len(strange))
         ),
     }
 
 
-def objective(recall: Values, alerts: Values, allowed: float) -> Values:
-    """Recall, reduced in proportion where there are more alerts than allowed.
-
-    >>> objective(np.array([0.8, 0.8]), np.array([20.0, 50.0]), allowed=25.0).tolist()
-    [0.8, 0.4]
-    """
-    return np.asarray(recall * np.minimum(1.0, allowed / np.maximum(alerts, 1e-9)))
-
-
 def with_baseline(data: TrialData, default: Metrics) -> TrialData:
     """The same, allowing as many alerts on ordinary events as the default parameters make."""
     return replace(data, allowed=max(data.allowed, default["alerts_per_1000"]))
+
+
+def _rarities(
+    choice: Choice, data: TrialData, settings: TrainingSettings
+) -> Iterator[tuple[float, Rarity]]:
+    windows = chosen(choice, settings).windows
+    features = data.habits.features(windows)
+    nothing_known = np.zeros(data.training, np.bool_)
+    rows = features[: data.training][data.habits.ordinary(nothing_known, windows)]
+    for effort in EFFORTS:
+        fitted = fit(rows, chosen(choice, settings, effort=effort / 100.0))
+        made = np.empty(0) if data.labelled else fitted.exceedance(data.made)
+        yield float(effort), Rarity(fitted.exceedance(features[data.training :]), made)
 
 
 def truth(
@@ -205,8 +218,3 @@ def truth(
             "give labels of those days, or none at all"
         )
     return judged, anomalous
-
-
-def user_days(events: Iterator[AuthEvent]) -> int:
-    """Pairs of a user and a day (UTC) with an event."""
-    return len({(event.user_id, event.timestamp.timestamp() // DAY_S) for event in events})

@@ -11,9 +11,10 @@ from typing import Any
 import msgspec
 
 from models.base import Range
+from tuning.counting import DAY_S
 from tuning.held_out import SHARE, Comparison
 from tuning.journal import Journal, Trial, best
-from tuning.objective import DAY_S, Slices, TrialData
+from tuning.objective import Slices, TrialData
 from tuning.plots import write_plots
 from tuning.space import chosen
 from tuning.train import TrainingSettings

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
 import ray
 from ray import tune
@@ -33,8 +32,8 @@ from tuning.objective import (
     EFFORTS,
     Metrics,
     TrialData,
+    baseline,
     evaluations,
-    objective,
     with_baseline,
 )
 from tuning.space import METHOD, WEIGHT, WEIGHTS, WINDOW, Choice, default_choice, space
@@ -175,14 +174,7 @@ def _default(
     known = journal.of(DEFAULT)
     if known:
         return known[0]
-    evaluate = ray.remote(num_cpus=1)(lambda: list(evaluations(choice, data, settings)))
-    reports = ray.get(evaluate.remote())
-    data = with_baseline(data, reports[-1])
-    for told in reports:
-        reached = objective(
-            np.array(told["recall"]), np.array(told["alerts_per_1000"]), data.allowed
-        )
-        told["objective"] = float(reached)
+    reports = ray.get(ray.remote(num_cpus=1)(baseline).remote(choice, data, settings))
     elapsed_s = time.monotonic() - began_s
     made = journal.add(DEFAULT, DEFAULT, choice, reports, elapsed_s=elapsed_s)
     assert made is not None, "its stage was empty"

@@ -9,15 +9,18 @@ import pytest
 
 from models.base import InvalidParameter
 from preprocessing.event import AuthEvent
+from tuning.counting import Users
 from tuning.data import Labels
 from tuning.generate import generate
 from tuning.objective import (
     EFFORTS,
+    Rarity,
     Slices,
     TrialData,
     TuningError,
+    baseline,
     evaluations,
-    figures,
+    judge,
     slices,
     trial_data,
     truth,
@@ -129,16 +132,40 @@ def test_a_good_choice_is_worth_more_than_a_bad_one(
     assert bad["alerts_per_1000"] > 1.5 * good["alerts_per_1000"]
 
 
-def test_figures() -> None:
-    strange, usual = np.array([1e-4, 1e-3, 0.5, 0.01]), np.array([0.001, 0.4, 0.9, 1.0])
-    told = figures(strange, usual, threshold=0.998, user_days=20, allowed=25.0)
+def of_one_user(events: int, data: TrialData) -> TrialData:
+    """Data in which one user has so many events, half of them anomalous, on 20 days."""
+    users = Users(np.zeros(events, np.intp), np.array([20.0]))
+    odd = np.arange(events) % 2 == 1
+    return replace(data, users=users, judged=odd | True, anomalous=odd, threshold=0.998)
+
+
+def test_what_is_rarer_than_the_threshold_is_alerted(data: TrialData) -> None:
+    later = np.array([0.001, 1e-4, 0.4, 1e-3, 0.9, 0.5, 1.0, 0.01])
+    told = judge(Rarity(later, np.empty(0)), of_one_user(8, data))
     assert told["recall"] == 0.5
     assert told["alerts_per_1000"] == 50.0
-    assert told["objective"] == 0.25
-    quieter = figures(strange, usual, threshold=0.998, user_days=40, allowed=25.0)
-    assert quieter["objective"] == 0.5
-    # By rarity: caught, caught and ordinary at once, caught, then ordinary, caught.
+    assert told["objective"] == 0.25, "twice the alerts allowed"
+    # By rarity: caught, an ordinary and a caught one at once, caught, an ordinary, caught.
     assert told["average_precision"] == pytest.approx((1 + 2 / 3 + 3 / 4 + 4 / 6) / 4)
+
+
+def test_of_equal_recall_the_quieter_choice_is_worth_more(data: TrialData) -> None:
+    """Also below what is allowed: with other users it might have been above."""
+    users = Users(np.arange(80, dtype=np.intp) % 40, np.full(40, 10.0))
+    anomalous = np.arange(80) < 40
+    many = replace(data, users=users, judged=anomalous | True, anomalous=anomalous, threshold=0.99)
+    loud, quiet = np.where(anomalous, 0.001, 0.5), np.where(anomalous, 0.001, 0.5)
+    loud[40:50], quiet[40:45] = 0.001, 0.001
+    louder, quieter = (judge(Rarity(each, np.empty(0)), many) for each in (loud, quiet))
+    assert (louder["recall"], louder["alerts_per_1000"]) == (1.0, 25.0)
+    assert quieter["objective"] > louder["objective"]
+
+
+def test_the_default_is_allowed_its_own_alerts(data: TrialData) -> None:
+    reports = baseline({}, data, FAST)
+    assert [metrics["effort"] for metrics in reports] == list(EFFORTS)
+    again = list(evaluations({}, with_baseline(data, reports[-1]), FAST))
+    assert again == reports
 
 
 def test_the_default_may_alert_as_much_as_it_does(data: TrialData) -> None:

@@ -15,6 +15,7 @@ import pytest
 from models.base import Range
 from preprocessing.event import AuthEvent
 from preprocessing.history import FACTS
+from tuning.counting import Users
 from tuning.held_out import compared
 from tuning.journal import Journal
 from tuning.objective import Slices, TrialData
@@ -60,7 +61,8 @@ def data() -> TrialData:
     nothing = np.zeros((0, len(FACTS)))
     mask = np.zeros(0, np.bool_)
     made = np.zeros((0, 0), np.float32)
-    return TrialData(Habits(nothing, nothing), 0, 0.999, mask, mask, made, 1, 25.0)
+    users = Users(np.zeros(0, np.intp), np.zeros(0))
+    return TrialData(Habits(nothing, nothing), 0, 0.999, users, mask, mask, made, 25.0, 0)
 
 
 def counts(caught: int) -> np.ndarray:
