@@ -183,7 +183,7 @@ def _height(value: Any, where: Range) -> float:
 
 def _ends(where: Range) -> str:
     if where.kind == "choice":
-        return "\n".join(str(choice) for choice in where.choices)
+        return "\n".join(str(choice) for choice in reversed(where.choices))
     return f"{where.low:g} … {where.high:g}{' log' if where.log else ''}"
 
 

@@ -25,7 +25,7 @@ def test_counts_are_by_user_and_days_those_with_a_judged_event() -> None:
 def test_what_was_made_is_caught_or_not_and_nobodys_day() -> None:
     counts = with_made(np.array([[0.0, 0.0, 3.0, 10.0]]), np.array([True, False, True, True]))
     sums = counts.sum(axis=0)
-    assert (recall(sums), alerts(sums)) == (0.75, 300.0)
+    assert (float(recall(sums)), float(alerts(sums))) == (0.75, 300.0)
     assert objective(sums, allowed=100.0) == 0.25
 
 
