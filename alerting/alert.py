@@ -47,8 +47,8 @@ FAMILIES: dict[str, str] = {
 MOST_LISTED = 50
 #: An attack on this many accounts is news again, and one degree more severe.
 GROWTH: tuple[int, ...] = (10, 50)
-#: An attack of this many events is news again: so many that it is no longer the same.
-LENGTHS: tuple[int, ...] = (100, 1000, 10_000, 100_000)
+#: An attack of this many events is news again, and whenever it has doubled since.
+LENGTHS: tuple[int, ...] = tuple(25 * 2**power for power in range(20))
 #: The subject of failures at many accounts from many addresses.
 WAVE = "wave:failures"
 

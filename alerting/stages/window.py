@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from alerting.alert import Alert, rank
+from alerting.alert import WAVE, Alert, rank
 from alerting.log import AlertLog, News
 from alerting.rules import Rules
 from alerting.stages.base import Notice
 
 
 class Window:
-    """Holds alerts all of whose fresh fingerprints were told within ``suppress``."""
+    """Holds alerts all of whose fresh fingerprints were told within ``suppress``.
+
+    Not waves: the next one has nothing in common with the last but its name.
+    """
 
     def __init__(self, log: AlertLog, rules: Rules) -> None:
         self._log = log
@@ -17,6 +20,8 @@ class Window:
 
     async def __call__(self, notice: Notice, now_s: float) -> Notice:
         alert = notice.alert
+        if alert.subject == WAVE:
+            return notice
         told = await self._log.news(alert.fresh)
         if any(self._is_news(told.get(print_), alert, now_s) for print_ in alert.fresh):
             return notice

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from alerting.alert import Alert, Occurrence
+from alerting.alert import WAVE, Alert, Occurrence
 from alerting.conditions import Matcher
 from alerting.log import Delivery, DeliveryState, Matchers, News, Silence
 from alerting.memory_log import MemoryLog
@@ -207,6 +207,13 @@ def test_what_was_told_is_no_news_for_a_while(
     news = {made.fingerprints[0]: News(NOW_S, told)}
     asyncio.run(log.told(made, [], news))
     assert bool(considered(Window(log, Rules()), made, NOW_S + after_s)) == held
+
+
+def test_the_next_wave_is_news() -> None:
+    log, made = MemoryLog(), replace(alert(severity="low"), subject=WAVE)
+    news = {made.fingerprints[0]: News(NOW_S, "low")}
+    asyncio.run(log.told(made, [], news))
+    assert considered(Window(log, Rules()), made, NOW_S + 3600) == ""
 
 
 # Route and rate limit
