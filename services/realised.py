@@ -72,9 +72,11 @@ class Realised:
             day = self._day(number)
             if day is None:
                 continue
-            rows = np.flatnonzero(days == number).tolist()
-            day.flagged += len(set(rows) & set(flagged))
-            _count(day.registers, {users[row] for row in rows})
+            there = days == number
+            day.flagged += int(there[list(flagged)].sum())
+            whole = bool(there.all())
+            found = set(users) if whole else {users[row] for row in np.flatnonzero(there).tolist()}
+            _count(day.registers, found)
 
     def running(self) -> DayCount | None:
         """The newest day that has begun."""

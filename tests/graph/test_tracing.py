@@ -8,8 +8,10 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from models.bundle import Bundle
+from preprocessing.event import AuthEvent, encode_event
 from services.app import deployment_name
 from tests.graph.receiver import Receiver, Span
 from tests.graph.served import Served, body
@@ -82,6 +84,27 @@ def test_a_batch_is_one_trace(client: httpx.Client, receiver: Receiver, bundle: 
         lambda spans: wanted <= {span.name for span in spans} and not orphans(spans, caller),
     )
     assert sorted(span.name for span in spans if span.name in wanted) == sorted(wanted)
+    assert orphans(spans, caller) == []
+
+
+def test_the_trace_goes_on_in_the_recorder(
+    client: httpx.Client, receiver: Receiver, fresh_events: list[AuthEvent]
+) -> None:
+    """Long after the answer: verdicts are written, and suspicious ones become alerts."""
+    caller, later = Caller(), {"ztad.record", "ztad.alert.group"}
+    events = [replace(event, event_id=secrets.token_hex(8)) for event in fresh_events[:200]]
+    lines = b"\n".join(encode_event(event) for event in events)
+    headers = {**caller.headers, "content-type": "application/x-ndjson"}
+    answer = client.post("/v1/score/batch", content=lines, headers=headers)
+    assert b'"is_anomaly":true' in answer.content
+    spans = receiver.wait(
+        caller.trace,
+        lambda spans: later <= {span.name for span in spans} and not orphans(spans, caller),
+    )
+    (door,) = (span.id for span in spans if span.parent == caller.span)
+    assert {span.name: span.parent for span in spans if span.name in later} == dict.fromkeys(
+        later, door
+    )
     assert orphans(spans, caller) == []
 
 
