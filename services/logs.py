@@ -28,8 +28,8 @@ from services.redaction import Redaction
 from services.settings import Settings, load
 
 Format = Literal["json", "text"]
-#: Everything of ours logs below one of these.
-LOGGERS = ("ztad", "preprocessing")
+#: Everything of ours logs below one of these; asyncio tells of tasks that nobody waited for.
+LOGGERS = ("ztad", "preprocessing", "asyncio")
 #: Where replicas find the socket of ``ztad serve``.
 SOCKET = "ZTAD_LOG_SOCKET"
 #: A longer line would not fit into a datagram everywhere; the rest of a message is rarely missed.
