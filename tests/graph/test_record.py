@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx
+import msgspec
 import pytest
 
 from preprocessing.event import AuthEvent, encode_event
@@ -49,9 +50,11 @@ def streamed(graph: Served) -> Iterator[queue.Queue[str]]:
     over = threading.Event()
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
-    yield arrived
-    over.set()
-    reader.join(60)  # the next sign of life wakes it
+    try:
+        yield arrived
+    finally:
+        over.set()
+        reader.join(60)  # the next sign of life wakes it
     assert not reader.is_alive()
 
 
@@ -59,7 +62,10 @@ def test_nothing_is_lost_when_the_recorder_is_killed(
     graph: Served, fresh_events: list[AuthEvent]
 ) -> None:
     """Neither a verdict nor a place in the stream; and nothing is there twice."""
-    events = fresh_events[600:900]
+    events = [
+        msgspec.structs.replace(event, event_id=f"record-{number}")
+        for number, event in enumerate(fresh_events[600:900])
+    ]
 
     with graph.client() as client, streamed(graph) as arrived:
         verdicts = score(client, events[:150])

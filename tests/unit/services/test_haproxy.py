@@ -203,8 +203,9 @@ async def answer(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @pytest.fixture(scope="module")
-def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int]]:
-    """HAProxy on every interface and uvicorn behind it, as Serve runs both; their ports."""
+def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int, int]]:
+    """HAProxy on every interface and uvicorn behind it, as Serve runs both: their ports, and the
+    process of HAProxy's launcher."""
     folder = tmp_path_factory.mktemp("front")
     public, replica, pages, more_pages = free_ports(4)
     server = uvicorn.Server(uvicorn.Config(answer, "0.0.0.0", replica, log_level="critical"))
@@ -215,7 +216,7 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int]]
     until(lambda: _answers(replica))
     with subprocess.Popen([str(launcher), "-db", "-f", str(file)]) as process:
         until(lambda: _answers(public))
-        yield public, replica
+        yield public, replica, process.pid
         process.terminate()
     server.should_exit = True
     thread.join(30)
@@ -243,8 +244,8 @@ def get(host: str, port: int, **headers: str) -> httpx.Response:
         return client.get(f"http://{host}:{port}/", headers={"host": "localhost", **headers})
 
 
-def test_this_machine_is_answered_through_haproxy(front: tuple[int, int]) -> None:
-    for port in front:
+def test_this_machine_is_answered_through_haproxy(front: tuple[int, int, int]) -> None:
+    for port in front[:2]:
         answered = get("127.0.0.1", port)
         assert (answered.status_code, answered.text) == (200, "127.0.0.1")
 
@@ -254,26 +255,27 @@ def test_this_machine_is_answered_through_haproxy(front: tuple[int, int]) -> Non
               {"forwarded": "for=127.0.0.1"}, {"x-real-ip": "127.0.0.1"}],
 )  # fmt: skip
 def test_another_machine_is_not_whatever_it_claims(
-    front: tuple[int, int], claim: dict[str, str]
+    front: tuple[int, int, int], claim: dict[str, str]
 ) -> None:
     """Neither through HAProxy nor past it, at the replica's own port."""
     address = other_address()
-    for port in front:
+    for port in front[:2]:
         refused = get(address, port, **claim)
         assert refused.status_code == 403
         assert address in refused.json()["error"]["message"]
 
 
-def test_nor_is_another_machine_behind_a_proxy_on_this_one(front: tuple[int, int]) -> None:
+def test_nor_is_another_machine_behind_a_proxy_on_this_one(front: tuple[int, int, int]) -> None:
     refused = get("127.0.0.1", front[0], **{"x-forwarded-for": "192.0.2.99"})
     assert "192.0.2.99" in refused.json()["error"]["message"]
 
 
-def test_haproxys_pages_are_for_this_machine(front: tuple[int, int]) -> None:
+def test_haproxys_pages_are_for_this_machine(front: tuple[int, int, int]) -> None:
+    haproxy = psutil.Process(front[2])
     bound = {
         each.laddr
-        for child in psutil.Process().children(recursive=True)
-        for each in child.net_connections(kind="tcp")
+        for process in (haproxy, *haproxy.children(recursive=True))
+        for each in process.net_connections(kind="tcp")
         if each.status == psutil.CONN_LISTEN
     }
     assert {address for address, port in bound if port != front[0]} == {"127.0.0.1"}
