@@ -23,6 +23,7 @@ from services.pipeline import Pipeline, Stages
 from services.recording import Call
 from services.routes.alerts import AlertLookups, AlertRoutes
 from services.routes.events import Lookups
+from services.routes.history import HistoryLookups, HistoryRoutes
 from services.routes.metrics import MetricsPage
 from services.routes.stream import VerdictStream
 from services.routing import only
@@ -93,6 +94,7 @@ class _Gateway:
                 *MetricsPage(pipeline, book, metrics, recorder.metrics).routes(),
                 *VerdictStream(Feed(recorder.flagged)).routes(),
                 *AlertRoutes(_alert_lookups(recorder)).routes(),
+                *HistoryRoutes(_history_lookups(recorder)).routes(),
             ],
             unavailable=UNREACHABLE,
         )
@@ -111,6 +113,14 @@ def _alert_lookups(recorder: Handle) -> AlertLookups:
         silences=recorder.silences.remote,
         silence=recorder.silence.remote,
         end_silence=recorder.end_silence.remote,
+    )
+
+
+def _history_lookups(recorder: Handle) -> HistoryLookups:
+    return HistoryLookups(
+        compare=recorder.compare.remote,
+        disagreements=recorder.disagreements.remote,
+        routing_history=recorder.routing_history.remote,
     )
 
 

@@ -26,6 +26,7 @@ from services.pipeline import Pipeline, Stages
 from services.recorder import Recorder, RecorderArgs
 from services.routes.alerts import AlertLookups, AlertRoutes
 from services.routes.events import Lookups
+from services.routes.history import HistoryLookups, HistoryRoutes
 from services.routes.metrics import MetricsPage
 from services.routes.stream import VerdictStream
 from services.routing import only
@@ -91,6 +92,9 @@ def local_gateway(
             *MetricsPage(pipeline, book, metrics, LocalCall(recorder.metrics)).routes(),
             *VerdictStream(Feed(LocalCall(recorder.flagged))).routes(),
             *AlertRoutes(_alert_lookups(recorder)).routes(),
+            *HistoryRoutes(
+                HistoryLookups(recorder.compare, recorder.disagreements, recorder.routing_history)
+            ).routes(),
         ],
     )
 

@@ -10,6 +10,7 @@ from ensemble.verdict import Verdict
 from preprocessing.event import AuthEvent
 from services.routes.alerts import PARAMETERS as ALERT_PARAMETERS
 from services.routes.events import PARAMETERS as EVENT_PARAMETERS
+from services.routes.history import COMPARISON_PARAMETERS, HISTORY_PARAMETERS
 from services.routes.stream import PARAMETERS as STREAM_PARAMETERS
 
 _ERROR = {
@@ -106,7 +107,14 @@ _KIND = ("415", "wrong content type")
 
 
 def _paths() -> dict[str, Any]:
-    paths = _scoring_paths() | _event_paths() | _alert_paths() | _model_paths() | _page_paths()
+    paths = (
+        _scoring_paths()
+        | _event_paths()
+        | _alert_paths()
+        | _model_paths()
+        | _page_paths()
+        | _history_paths()
+    )
     for path, operations in paths.items():
         if path not in _OPEN:
             for verb, operation in operations.items():
@@ -276,6 +284,28 @@ def _model_paths() -> dict[str, Any]:
                 "responses": _ok("the routing now in force", _ref("Routing"))
                 | _answers(_BAD, _KIND, ("409", "another revision is in force"), _BUSY),
             },
+        },
+    }
+
+
+def _history_paths() -> dict[str, Any]:
+    document = {"type": "object"}
+    return {
+        "/v1/models/comparison": {
+            "get": {
+                "summary": "What a version that watches would have flagged, against what was",
+                "description": "Counts of the events since a time (default: the last day), the "
+                "first reasons of what only one of the two flagged, and the newest such events.",
+                "parameters": [_parameter(name) for name in COMPARISON_PARAMETERS],
+                "responses": _ok("the comparison", document) | _answers(_BAD, _BUSY),
+            }
+        },
+        "/v1/routing/history": {
+            "get": {
+                "summary": "Every routing that was in force, and who put it there, newest first",
+                "parameters": [_parameter(name) for name in HISTORY_PARAMETERS],
+                "responses": _ok("routings", document) | _answers(_BAD, _BUSY),
+            }
         },
     }
 

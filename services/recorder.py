@@ -24,7 +24,6 @@ from services.recent import Recent
 from services.recorder_metrics import RecorderMetrics
 from services.storage.alert_log import SqliteAlertLog
 from services.storage.base import (
-    AuditEntry,
     Comparison,
     Disagreement,
     Kept,
@@ -166,14 +165,6 @@ class Recorder:
     async def routing_history(self, limit: int) -> list[RoutingEntry]:
         """The last routings on record, newest first."""
         return await self._ask(lambda store: store.routings(limit))
-
-    async def audit(self, kind: str, by: str, detail: str) -> None:
-        """Put on record that somebody did something."""
-        await self._ask(lambda store: store.audit(kind, by, detail, time.time()))
-
-    async def audits(self, limit: int) -> list[AuditEntry]:
-        """The last audit entries, newest first."""
-        return await self._ask(lambda store: store.audits(limit))
 
     async def metrics(self) -> bytes:
         """Prometheus' text format, see docs/metrics.md; of a store in trouble what is known."""

@@ -1,4 +1,4 @@
-"""``Store``: what is kept of verdicts, and of who decided what, as the Recorder needs it.
+"""``Store``: what is kept of verdicts, and of who judged them, as the Recorder needs it.
 
 ``services/storage/verdicts.py`` keeps it in SQLite, in a file or in memory; every implementation
 passes tests/contracts/test_stores.py.
@@ -140,16 +140,6 @@ class RoutingEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class AuditEntry:
-    """Something somebody did; ``at_s`` in seconds since the epoch."""
-
-    at_s: float
-    kind: str
-    by: str
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
 class Size:
     """How much there is. ``used_bytes`` is without free pages, ``file_bytes`` all that lies on the
     disk; ``oldest_s`` is when the oldest verdict was recorded, None if there is none."""
@@ -163,7 +153,7 @@ class Size:
 
 
 class Store(Protocol):
-    """Verdicts, the routing and the audit lines. One writer; times in seconds since the epoch.
+    """Verdicts, and every routing. One writer; times in seconds since the epoch.
 
     Every method is one transaction: done as a whole when it returns, or not at all. Each raises
     :class:`services.storage.errors.StoreError`.
@@ -210,12 +200,6 @@ class Store(Protocol):
 
     async def routings(self, limit: int) -> list[RoutingEntry]:
         """The last routings on record, newest first."""
-
-    async def audit(self, kind: str, by: str, detail: str, now_s: float) -> None:
-        """Put on record that somebody did something."""
-
-    async def audits(self, limit: int) -> list[AuditEntry]:
-        """The last audit entries, newest first."""
 
     async def trim(self, now_s: float, most: int) -> int:
         """Remove at most so many verdicts that are beyond the limits. Returns how many; fewer than

@@ -1,10 +1,10 @@
-"""Who decided what: the routings that were in force, and audit entries. Nothing is removed."""
+"""The routings that were in force: who judged whom, since when, and who said so. All are kept."""
 
 from __future__ import annotations
 
 import sqlite3
 
-from services.storage.base import AuditEntry, RoutingEntry
+from services.storage.base import RoutingEntry
 
 
 def save_routing(
@@ -25,18 +25,3 @@ def routings(connection: sqlite3.Connection, limit: int) -> list[RoutingEntry]:
         (limit,),
     )
     return [RoutingEntry(*row) for row in rows]
-
-
-def audit(connection: sqlite3.Connection, kind: str, by: str, detail: str, now_s: float) -> None:
-    """One more entry."""
-    connection.execute(
-        "INSERT INTO audits (at, kind, by, detail) VALUES (?, ?, ?, ?)", (now_s, kind, by, detail)
-    )
-
-
-def audits(connection: sqlite3.Connection, limit: int) -> list[AuditEntry]:
-    """The last ones, newest first."""
-    rows = connection.execute(
-        "SELECT at, kind, by, detail FROM audits ORDER BY entry DESC LIMIT ?", (limit,)
-    )
-    return [AuditEntry(*row) for row in rows]

@@ -77,12 +77,5 @@ MIGRATIONS: tuple[str, ...] = (
         note TEXT NOT NULL,
         document BLOB NOT NULL
     );
-    CREATE TABLE audits (
-        entry INTEGER PRIMARY KEY,
-        at REAL NOT NULL,
-        kind TEXT NOT NULL,
-        by TEXT NOT NULL,
-        detail TEXT NOT NULL
-    );
     """,
 )

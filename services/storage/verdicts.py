@@ -9,7 +9,6 @@ from pathlib import Path
 from services.storage import comparing, ledger
 from services.storage.appending import Appender, mark, set_mark
 from services.storage.base import (
-    AuditEntry,
     Comparison,
     Disagreement,
     Kept,
@@ -84,12 +83,6 @@ class SqliteStore:
 
     async def routings(self, limit: int) -> list[RoutingEntry]:
         return await self._database.read(lambda of: ledger.routings(of, limit))
-
-    async def audit(self, kind: str, by: str, detail: str, now_s: float) -> None:
-        await self._database.write(lambda to: ledger.audit(to, kind, by, detail, now_s))
-
-    async def audits(self, limit: int) -> list[AuditEntry]:
-        return await self._database.read(lambda of: ledger.audits(of, limit))
 
     async def trim(self, now_s: float, most: int) -> int:
         return await self._database.write(lambda of: self._trimmer.trim(of, now_s, most))

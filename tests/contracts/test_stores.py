@@ -11,7 +11,6 @@ import msgspec
 import pytest
 
 from services.storage.base import (
-    AuditEntry,
     Comparison,
     Disagreement,
     Kept,
@@ -333,16 +332,6 @@ def test_routings_are_numbered_and_kept(make: Make) -> None:
         newest = RoutingEntry(2, 2.0, "lee", "", b"[]")
         assert await store.routings(1) == [newest]
         assert await store.routings(10) == [newest, RoutingEntry(1, 1.0, "kim", "first", b"{}")]
-
-    run(talk(make()))
-
-
-def test_audit_entries_are_kept(make: Make) -> None:
-    async def talk(store: Store) -> None:
-        await store.audit("promote", "kim", "v2", 1.0)
-        await store.audit("rollback", "lee", "v1", 2.0)
-        assert await store.audits(1) == [AuditEntry(2.0, "rollback", "lee", "v1")]
-        assert len(await store.audits(10)) == 2
 
     run(talk(make()))
 
