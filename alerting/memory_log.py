@@ -225,6 +225,10 @@ class MemoryLog:
     async def counts(self) -> dict[tuple[str, DeliveryState], int]:
         return dict(Counter((each.channel, each.state) for each in self._deliveries.values()))
 
+    def alert_of(self, event_id: str) -> str | None:
+        """The alert that an event belongs to."""
+        return self._events.get(event_id)
+
     def _asked(self, query: AlertQuery, alert: Alert) -> bool:
         return (
             (

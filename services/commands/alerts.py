@@ -1,4 +1,4 @@
-"""``ztad alerts``: check a rules file, and try a channel with an invented alert."""
+"""``ztad alerts``: check a rules file, try a channel, try rules on past events."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from services.commands.replaying import SUMMARY as REPLAY
+from services.commands.replaying import add_options, replayed
 
 if TYPE_CHECKING:
     from alerting.rules import Rules
@@ -26,7 +29,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     testing = actions.add_parser("test", help="send an invented alert, marked as a test")
     testing.add_argument("channel", metavar="CHANNEL", help="a name under channels")
     testing.set_defaults(run=run, act=_test)
-    for action in (checking, testing):
+    replaying = actions.add_parser("replay", help=REPLAY)
+    add_options(replaying)
+    replaying.set_defaults(run=run, act=replayed)
+    for action in (checking, testing, replaying):
         action.add_argument("--rules", type=Path, required=True, metavar="FILE",
                             help="the rules file (YAML; see docs/alerting.md)")  # fmt: skip
 

@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from ensemble.scorer import Scorer
+from models.bundle import Bundle
+from preprocessing.event import AuthEvent, encode_event
 from services.cli import main
+from services.commands.score import batches
+from tests.conftest import NOW_S
 from tests.unit.alerting.servers import WebServer
 
 
@@ -70,3 +75,32 @@ def test_a_channel_that_is_not_there(rules: Path, capsys: pytest.CaptureFixture[
     rules.write_text("channels: {soc: {type: memory}}")
     assert main(["alerts", "test", "sco", "--rules", str(rules)]) == 2
     assert "did you mean 'soc'?" in capsys.readouterr().err
+
+
+def test_rules_are_tried_on_past_events(
+    bundle: Bundle,
+    fresh_events: list[AuthEvent],
+    rules: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rules.write_text("channels: {soc: {type: memory, rate: {most: 1000}}}\notherwise: [soc]")
+    events, labels = tmp_path / "events.ndjson", tmp_path / "labels.csv"
+    events.write_bytes(b"\n".join(encode_event(event) for event in fresh_events))
+    lines = [f"{event.event_id},1,attack,everything" for event in fresh_events]
+    labels.write_text("\n".join(["event_id,is_anomaly,anomaly_type,campaign_id", *lines]))
+    command = ["alerts", "replay", "--rules", str(rules), "--bundle", str(bundle.path),
+               "--events", str(events), "--labels", str(labels)]  # fmt: skip
+    assert main(command) == 0
+    told = {
+        cells[0].strip(): cells[1].strip()
+        for line in capsys.readouterr().out.splitlines()
+        if len(cells := line.strip("│| ").split("│")) == 2
+    }
+    scorer = Scorer(bundle)
+    scored = [each for batch in batches(fresh_events) for each in scorer.score(batch, now_s=NOW_S)]
+    assert told["suspicious events"] == f"{sum(each.is_anomaly for each in scored):,}"
+    assert told["campaigns told"] == "1 of 1"
+    assert told["messages by channel"].endswith(" soc")
+    right, _, alerts = told["low with a labelled event"].partition(" of ")
+    assert right == alerts
