@@ -58,7 +58,6 @@ _ENTRY = ("replica_handle_request Gateway", "proxy_http_request")
 MOST_LINKS = 64
 #: Of an error's text more would be a log.
 MOST_CHARACTERS = 300
-REDACT = Redaction(os.environ)
 _PROPAGATOR = TraceContextTextMapPropagator()
 _TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 
@@ -252,7 +251,7 @@ def noted(event: str, **attributes: str | int) -> None:
 
 
 def _failed(span: trace.Span, error: Exception) -> None:
-    said = REDACT(" ".join(str(error).split()))[:MOST_CHARACTERS]
+    said = Redaction(os.environ)(" ".join(str(error).split()))[:MOST_CHARACTERS]
     span.set_status(StatusCode.ERROR, f"{type(error).__name__}: {said}")
     span.add_event("exception", {"exception.type": type(error).__name__,
                                  "exception.message": said})  # fmt: skip
