@@ -41,10 +41,12 @@ def replayed(args: argparse.Namespace, rules: Rules) -> int:
     from alerting.replay import replay
 
     seen: set[str] = set()
-    done = asyncio.run(replay(rules, _scored(args, seen)))
+    flagged = _scored(args, seen)
+    done = asyncio.run(replay(rules, flagged))
+    days = Counter(_day(event.timestamp.timestamp()) for _, event in flagged)
     judged = _judged(args.labels, seen, done) if args.labels is not None else []
     table = _table()
-    for name, value in [*_figures(done), *judged]:
+    for name, value in [*_figures(done, days), *judged]:
         table.add_row(name, value)
     _console().print(table)
     return 0
@@ -65,7 +67,7 @@ def _scored(args: argparse.Namespace, seen: set[str]) -> list[tuple[Verdict, Aut
     return flagged
 
 
-def _figures(done: Replay) -> list[tuple[str, str]]:
+def _figures(done: Replay, days: Counter[str]) -> list[tuple[str, str]]:
     suspicious, messages = len(done.alert_of), len(done.sent)
     kinds = Counter(each.message.kind for each in done.sent)
     channels = Counter(each.channel for each in done.sent)
@@ -79,21 +81,18 @@ def _figures(done: Replay) -> list[tuple[str, str]]:
         ("messages", f"{messages:,}{_listed(kinds)}"),
         ("messages by channel", _listed(channels).strip(" ()") or "none"),
         ("events per message", f"{suspicious / messages:.1f}" if messages else "–"),
-        ("worst day", _worst_day(done)),
+        ("worst day", _worst_day(done, days)),
     ]
 
 
-def _worst_day(done: Replay) -> str:
-    """The day with most suspicious events: events, messages, and events per message."""
-    events: Counter[str] = Counter()
-    for alert in done.alerts:
-        events[_day(alert.opened_s)] += alert.events
-    if not events:
+def _worst_day(done: Replay, days: Counter[str]) -> str:
+    """The day (UTC) with most suspicious events, how many messages, and events per message."""
+    if not days:
         return "–"
-    day, count = events.most_common(1)[0]
+    day, events = days.most_common(1)[0]
     messages = sum(_day(each.at_s) == day for each in done.sent)
-    per = f", {count / messages:.1f} per message" if messages else ""
-    return f"{day}: {count:,} events in alerts opened then, {messages:,} messages{per}"
+    per = f", {events / messages:.1f} per message" if messages else ""
+    return f"{day}: {events:,} events, {messages:,} messages{per}"
 
 
 def _judged(path: Path, seen: set[str], done: Replay) -> list[tuple[str, str]]:

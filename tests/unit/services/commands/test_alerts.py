@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ensemble.scorer import Scorer
-from models.bundle import Bundle
+from ensemble.scorer import Scorer, load_bundle
 from preprocessing.event import AuthEvent, encode_event
 from services.cli import main
 from services.commands.score import batches
@@ -78,7 +77,7 @@ def test_a_channel_that_is_not_there(rules: Path, capsys: pytest.CaptureFixture[
 
 
 def test_rules_are_tried_on_past_events(
-    bundle: Bundle,
+    bundle: Path,
     fresh_events: list[AuthEvent],
     rules: Path,
     tmp_path: Path,
@@ -89,7 +88,7 @@ def test_rules_are_tried_on_past_events(
     events.write_bytes(b"\n".join(encode_event(event) for event in fresh_events))
     lines = [f"{event.event_id},1,attack,everything" for event in fresh_events]
     labels.write_text("\n".join(["event_id,is_anomaly,anomaly_type,campaign_id", *lines]))
-    command = ["alerts", "replay", "--rules", str(rules), "--bundle", str(bundle.path),
+    command = ["alerts", "replay", "--rules", str(rules), "--bundle", str(bundle),
                "--events", str(events), "--labels", str(labels)]  # fmt: skip
     assert main(command) == 0
     told = {
@@ -97,7 +96,7 @@ def test_rules_are_tried_on_past_events(
         for line in capsys.readouterr().out.splitlines()
         if len(cells := line.strip("│| ").split("│")) == 2
     }
-    scorer = Scorer(bundle)
+    scorer = Scorer(load_bundle(bundle))
     scored = [each for batch in batches(fresh_events) for each in scorer.score(batch, now_s=NOW_S)]
     assert told["suspicious events"] == f"{sum(each.is_anomaly for each in scored):,}"
     assert told["campaigns told"] == "1 of 1"
