@@ -60,7 +60,8 @@ class _Seen:
     def counted(self) -> str:
         complete = sum(trial.complete for trial in self._trials)
         failed = sum(bool(trial.problem) for trial in self._trials)
-        text = f"{len(self._trials):,} trials, {complete:,} to their end"
+        count = len(self._trials)
+        text = f"{count:,} {'trial' if count == 1 else 'trials'}, {complete:,} to their end"
         return f"{text}, {failed:,} failed" if failed else text
 
     def table(self) -> Table:

@@ -74,7 +74,7 @@ def test_killed_and_resumed(tmp_path: Path) -> None:
     }
     os.kill(process.pid, signal.SIGKILL)
     process.wait(30)
-    assert listening <= {"127.0.0.1", "::1"}
+    assert listening <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
     until(lambda: not [each for each in ours if each.is_running()], within_s=60)
     known = tuning.trials()
     assert 3 <= known < 13
