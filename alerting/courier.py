@@ -7,7 +7,6 @@ stands in the log, before and after; the courier holds one message at a time.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import random
 from collections.abc import Callable
@@ -15,8 +14,9 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from alerting.alert import Alert, worst
+from alerting.alert import Alert
 from alerting.clock import Clock
+from alerting.deliveries import digest_of
 from alerting.log import Delivery, FullLog
 from alerting.message import (
     FIRST_EVENTS,
@@ -162,15 +162,4 @@ class Courier:
         held = await log.held(self.channel)
         if not held or min(each.due_s for each in held) > now_s:
             return
-        members = "\0".join(each.delivery_id for each in held)
-        digest = Delivery(
-            delivery_id=hashlib.sha256(members.encode()).hexdigest()[:32],
-            channel=self.channel,
-            kind="digest",
-            alert_ids=tuple(dict.fromkeys(id_ for each in held for id_ in each.alert_ids)),
-            severity=worst(each.severity for each in held),
-            created_s=now_s,
-            due_s=now_s,
-            traceparent=held[0].traceparent,
-        )
-        await log.digest(digest)
+        await log.digest(digest_of(held, now_s))
