@@ -60,6 +60,14 @@ class Tuning:
         return self.log.read_text(errors="replace")
 
 
+def _lives(process: psutil.Process) -> bool:
+    """Not gone, nor waiting for somebody to notice that it has."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def test_killed_and_resumed(tmp_path: Path) -> None:
     tuning = Tuning(tmp_path)
     process = tuning.begin()
@@ -75,7 +83,7 @@ def test_killed_and_resumed(tmp_path: Path) -> None:
     os.kill(process.pid, signal.SIGKILL)
     process.wait(30)
     assert listening <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
-    until(lambda: not [each for each in ours if each.is_running()], within_s=60)
+    until(lambda: not any(map(_lives, ours)), within_s=90)
     known = tuning.trials()
     assert 3 <= known < 13
 
