@@ -19,7 +19,7 @@ LONGEST_FOLDER = 42
 OBJECT_STORE_BYTES = 400_000_000
 #: Read by Ray when it is imported. Tune would otherwise write a CSV, JSON and TensorBoard log per
 #: trial, print trials' errors, which the journal has, take Ctrl-C for "finish what you began", and
-#: wait ten minutes for a trial to stop; of a search that is killed it would lose the last minutes.
+#: wait ten minutes for a trial to stop.
 #: Trials give way to other work, but not as far as Ray would have them (15): beside a busy server
 #: they would get a thirtieth of a core.
 _ENVIRONMENT = {
@@ -31,7 +31,6 @@ _ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_FORCE_TRIAL_CLEANUP_S": "10",
-    "TUNE_GLOBAL_CHECKPOINT_S": "2",
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
@@ -64,8 +63,8 @@ def cluster(folder: Path, *, cpus: int, address: str = "") -> Iterator[None]:
         _keep_to_this_machine(own)
     import ray  # which looks for a token when it is imported
 
-    # Ray warns of what it will change, Optuna of reports that a resumed trial makes again.
-    warnings.filterwarnings("ignore", module=r"(ray|optuna)(\.|$)")
+    # Ray warns of what it will change, through Python's warnings.
+    warnings.filterwarnings("ignore", module=r"ray(\.|$)")
     try:
         if address:
             ray.init(address=address, runtime_env={"env_vars": _ONE_THREAD}, **_quiet())

@@ -14,7 +14,7 @@ trial at a time the same seed gives the same trials; with more their order depen
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,8 +95,8 @@ class _Session:
             self.on_trial(ended)
 
 
-#: Tune pickles callbacks and stoppers with the experiment and unpickles them to resume it, so they
-#: hold nothing, and find here who listens now.
+#: Tune copies callbacks and stoppers, and pickles them with the experiment, so they hold nothing,
+#: and find here who listens.
 _SESSION: ContextVar[_Session] = ContextVar("session")
 
 
@@ -217,42 +217,28 @@ def _run(
     limits: Limits,
     trials: int,
 ) -> None:
-    """One stage, from its beginning or from where it was cut off."""
-    if not searched:
+    """One stage, from its beginning or from where it was cut off.
+
+    The journal alone says where that was. What Tune keeps of an experiment lags behind it, and
+    would repeat trials that ended just before a kill; only what ASHA knew of the stage is lost.
+    """
+    known = session.journal.of(session.stage)
+    if not searched or len(known) >= trials:
         return
-    storage = limits.storage or str(session.journal.folder / "ray")
-    path = f"{storage}/{session.stage}"
     trainable = tune.with_resources(
         tune.with_parameters(_trainable, data=data, settings=settings, fixed=session.fixed),
         {"cpu": 1},
     )
-    if tune.Tuner.can_restore(path):
-        tuner = tune.Tuner.restore(path, trainable, resume_unfinished=True)
-    else:
-        tuner = _tuner(trainable, session, searched, settings, limits, trials, storage)
-    tuner.fit()
-
-
-def _tuner(
-    trainable: Callable[..., None],
-    session: _Session,
-    searched: Mapping[str, Range],
-    settings: TrainingSettings,
-    limits: Limits,
-    trials: int,
-    storage: str,
-) -> tune.Tuner:
-    start = default_choice(settings, searched)
-    return tune.Tuner(
+    tune.Tuner(
         trainable,
         param_space={key: sampler(where) for key, where in searched.items()},
         tune_config=tune.TuneConfig(
             metric=_METRIC,
             mode="max",
-            num_samples=trials,
+            num_samples=trials - len(known),
             max_concurrent_trials=limits.parallel,
             reuse_actors=True,
-            search_alg=OptunaSearch(seed=settings.seed, points_to_evaluate=[start]),
+            search_alg=_proposals(searched, settings, known),
             scheduler=ASHAScheduler(
                 time_attr="effort",
                 max_t=EFFORTS[-1],
@@ -261,12 +247,29 @@ def _tuner(
             ),
         ),
         run_config=tune.RunConfig(
-            name=session.stage,
-            storage_path=storage,
+            name=f"{session.stage}-{len(known)}",
+            storage_path=limits.storage or str(session.journal.folder / "ray"),
             callbacks=[_Tell()],
             stop=_Deadline(),
             verbose=0,
         ),
+    ).fit()
+
+
+def _proposals(
+    searched: Mapping[str, Range], settings: TrainingSettings, known: Sequence[Trial]
+) -> OptunaSearch:
+    """Proposals that begin with the default, or take known trials of the stage into account.
+
+    These shift the seed: the same random proposals would come again.
+    """
+    if not known:
+        start = default_choice(settings, searched)
+        return OptunaSearch(seed=settings.seed, points_to_evaluate=[start])
+    return OptunaSearch(
+        seed=settings.seed + len(known),
+        points_to_evaluate=[{key: trial.choice[key] for key in searched} for trial in known],
+        evaluated_rewards=[trial.objective for trial in known],
     )
 
 
