@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from tuning.synthetic.causes import MONTH_END, STALE_PHONE, circumstance
 from tuning.synthetic.devices import Device
 from tuning.synthetic.draft import Draft, Fields, place_fields
 from tuning.synthetic.geography import Place
@@ -39,8 +40,16 @@ def ordinary_sessions(
             device = rng.choice(user.in_use(day))
             place = _place(rng, organisation, user, device, start, day, at_office=at_office)
             if place is not None:
-                yield _session(rng, user, device, place, start, day, period)
+                session = _session(rng, user, device, place, start, day, period)
+                yield explained(session, circumstance(user, device, start, day))
         yield from _background(rng, user, period, day)
+
+
+def explained(session: Session, cause: str) -> Session:
+    """The session, every event without a cause of its own given this one."""
+    for draft in session:
+        draft.cause = draft.cause or cause
+    return session
 
 
 def _session_starts(rng: random.Random, user: User, period: Period, day: int) -> list[float]:
@@ -161,7 +170,9 @@ def _mfa(user: User, base: Fields, at: float, outcome: str) -> Draft:
 def _activity(rng: random.Random, user: User, base: Fields, at: float, *, month_end: bool) -> Draft:
     if rng.random() < (0.5 if month_end else 0.27):
         size = usual_bytes(rng, user, boost=1.0 if month_end else 0.0)
-        return transfer(user, base, at, usual_resource(rng, user), size)
+        moved = transfer(user, base, at, usual_resource(rng, user), size)
+        moved.cause = MONTH_END if month_end else ""
+        return moved
     outcome = "failure" if rng.random() < 0.03 else "success"
     return access(rng, user, base, at, _visited(rng, user), outcome)
 
@@ -219,10 +230,9 @@ def _background(rng: random.Random, user: User, period: Period, day: int) -> Ite
     if rng.random() < 0.004:
         at = period.start + (day + rng.random()) * DAY_S
         gap = rng.uniform(900, 3600)
-        yield [
-            _refresh(rng, user, at + number * gap, day, "failure")
-            for number in range(rng.randrange(3, 9))
-        ]
+        tries = rng.randrange(3, 9)
+        refused = [_refresh(rng, user, at + n * gap, day, "failure") for n in range(tries)]
+        yield explained(refused, STALE_PHONE)
 
 
 def _refresh(rng: random.Random, user: User, at: float, day: int, outcome: str) -> Draft:

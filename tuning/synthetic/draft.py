@@ -15,13 +15,17 @@ GEO = ("country", "city", "latitude", "longitude", "asn")
 
 @dataclass(slots=True)
 class Draft:
-    """One event at `at` (seconds since 1970, UTC); an empty `label` means ordinary."""
+    """One event at `at` (seconds since 1970, UTC); an empty `label` means ordinary.
+
+    `cause` names the benign oddity an ordinary event belongs to, if any.
+    """
 
     at: float
     user_id: str
     fields: Fields
     label: str = ""
     campaign: str = ""
+    cause: str = ""
     keep: frozenset[str] = field(default_factory=frozenset)
 
     @property

@@ -32,7 +32,7 @@ EVENT_COLUMNS = (
     "bytes_transferred",
     "failed_attempts",
 )
-LABEL_COLUMNS = ("event_id", "is_anomaly", "anomaly_type", "campaign_id")
+LABEL_COLUMNS = ("event_id", "is_anomaly", "anomaly_type", "campaign_id", "cause")
 
 Row = dict[str, Value]
 
@@ -63,6 +63,7 @@ def finished(
                 "is_anomaly": int(bool(draft.label)),
                 "anomaly_type": draft.label or "normal",
                 "campaign_id": draft.campaign,
+                "cause": "" if draft.label else draft.cause,
             }
         )
     return events, labels

@@ -86,7 +86,8 @@ def test_files_have_the_columns_of_the_contract(tmp_path: Path) -> None:
     assert tuple(rows[0]) == EVENT_COLUMNS
     assert {row["mfa"] for row in rows} == {"", "true", "false"}
     with (tmp_path / "new" / "set" / "labels.csv").open(newline="") as file:
-        assert next(csv.reader(file)) == ["event_id", "is_anomaly", "anomaly_type", "campaign_id"]
+        header = next(csv.reader(file))
+    assert header == ["event_id", "is_anomaly", "anomaly_type", "campaign_id", "cause"]
 
 
 def test_seedlike_has_16_categories_and_40_percent_anomalies() -> None:
