@@ -6,8 +6,9 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from tuning.synthetic import campaigns, insiders, intrusions
 from tuning.synthetic.anomalies import BASE_TYPES, CATEGORIES, Scene, incident
-from tuning.synthetic.campaigns import CAMPAIGNS
+from tuning.synthetic.campaigns import Campaign
 from tuning.synthetic.draft import Draft
 from tuning.synthetic.people import DAY_S
 from tuning.synthetic.scenario import Scenario
@@ -16,9 +17,24 @@ from tuning.synthetic.scenario import Scenario
 SINGLE_WEIGHT, PAIR_WEIGHT = 8.5, 5.75
 MAX_MISSES = 25
 # of an enterprise set's anomalous events: loose incidents beside the campaigns
-INCIDENT_SHARE = 0.25
-# wide campaigns aim at this share of the anomalous events each, within bounds
-WIDE_SHARE, MIN_WIDE, MAX_WIDE = 0.14, 8, 60
+INCIDENT_SHARE = 0.12
+# events of a campaign: about its type's part of all, within bounds
+MIN_SIZE, MAX_SIZE = 8, 60
+
+CAMPAIGNS: tuple[Campaign, ...] = (
+    campaigns.single_source_spray,
+    campaigns.distributed_spray,
+    campaigns.credential_stuffing,
+    campaigns.brute_force,
+    campaigns.mfa_fatigue,
+    campaigns.account_takeover,
+    insiders.service_account_misuse,
+    insiders.low_and_slow_insider,
+    insiders.lateral_movement,
+    insiders.off_hours_bulk_transfer,
+    intrusions.quiet_takeover,
+    intrusions.token_replay,
+)
 
 Progress = Callable[[int], None]
 
@@ -65,18 +81,28 @@ def attacks(scenario: Scenario, scene: Scene, stretch: Stretch, progress: Progre
 
 
 def _campaigns(scene: Scene, stretch: Stretch, progress: Progress) -> list[Draft]:
-    """Campaigns of each type in turn; the last one is cut when it does not fit."""
-    size = max(MIN_WIDE, min(MAX_WIDE, round(WIDE_SHARE * stretch.events / (1 - INCIDENT_SHARE))))
+    """Campaigns of every type in turn, each round in another order; the last one is cut short."""
+    rng = scene.rng
+    end = scene.period.start + scene.period.days * DAY_S
     out: list[Draft] = []
-    number = 0
-    while len(out) < stretch.events:
-        campaign = CAMPAIGNS[number % len(CAMPAIGNS)]
-        number += 1
-        drafts = campaign(scene, stretch.since, stretch.until, size)
+    number = misses = 0
+    deck: list[Campaign] = []
+    while len(out) < stretch.events and misses < MAX_MISSES:
+        deck = deck or rng.sample(CAMPAIGNS, len(CAMPAIGNS))
+        drafts = deck.pop()(scene, stretch.since, stretch.until, _size(rng, stretch))
+        drafts = sorted((d for d in drafts if d.at < end), key=lambda draft: draft.at)
         drafts = drafts[: stretch.events - len(out)]
+        misses += not drafts
+        number += bool(drafts)
         out += [replace(draft, campaign=f"{draft.label}-{number:03d}") for draft in drafts]
         progress(len(drafts))
     return out
+
+
+def _size(rng: random.Random, stretch: Stretch) -> int:
+    """About how many events the next campaign may have; half as many to twice as many as usual."""
+    usual = stretch.events / len(CAMPAIGNS)
+    return round(max(MIN_SIZE, min(MAX_SIZE, usual * rng.lognormvariate(0, 0.4))))
 
 
 def _of_category(scene: Scene, category: str, stretch: Stretch, quota: int) -> list[Draft]:

@@ -197,14 +197,3 @@ def _night_visit(scene: Scene, user: User, base: Fields, at: float) -> list[Draf
 def _labelled(drafts: list[Draft], label: str) -> list[Draft]:
     keep = frozenset({"source_ip"})
     return [replace(draft, label=label, keep=keep) for draft in drafts]
-
-
-# the small ones first: a small set should still have one of each of these
-CAMPAIGNS: tuple[Campaign, ...] = (
-    account_takeover,
-    mfa_fatigue,
-    brute_force,
-    single_source_spray,
-    credential_stuffing,
-    distributed_spray,
-)

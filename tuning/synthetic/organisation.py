@@ -38,6 +38,22 @@ DEPARTMENTS: dict[str, tuple[str, ...]] = {
     "support": ("ticket-desk", "remote-assist", "kb-editor", "call-recordings", "refund-console"),
 }
 
+# what an administrator guards: control of machines, code, money or people
+PRIVILEGED = (
+    "bastion",
+    "k8s-console",
+    "db-prod-01",
+    "db-prod-02",
+    "backup-vault",
+    "ci-runner",
+    "artifact-store",
+    "treasury",
+    "payroll",
+    "hr-core",
+    "remote-assist",
+    "refund-console",
+)
+
 PROJECTS = tuple(f"project-{number:02d}" for number in range(1, 41))
 
 _OFFICES = ("Berlin", "London", "New York", "Singapore", "Bengaluru", "Sao Paulo")

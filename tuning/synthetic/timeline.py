@@ -18,6 +18,14 @@ class Timeline:
             by_user.setdefault(draft.user_id, []).append(draft)
         self._by_user: Mapping[str, list[Draft]] = by_user
 
+    def service_accounts(self) -> list[str]:
+        """The accounts that are no person's, in the order of their first event."""
+        return [
+            user_id
+            for user_id, events in self._by_user.items()
+            if events[0].fields["auth_kind"] == "service"
+        ]
+
     def last_before(self, user_id: str, at: float) -> Draft | None:
         """The user's newest event not after `at`."""
         events = self._by_user.get(user_id, [])

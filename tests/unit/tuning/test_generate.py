@@ -121,8 +121,8 @@ def test_intruders_act_between_the_users_own_events() -> None:
 
 
 def test_enterprise_has_few_anomalies_in_campaigns_of_every_type() -> None:
-    generated = generate("enterprise", events=40_000, seed=1)
-    assert sum(_anomalous(generated)) == 200
+    generated = generate("enterprise", events=60_000, seed=1)
+    assert sum(_anomalous(generated)) == 300
     campaigns: dict[str, set[str]] = {}
     for label in generated.labels:
         if label["campaign_id"]:
@@ -132,8 +132,14 @@ def test_enterprise_has_few_anomalies_in_campaigns_of_every_type() -> None:
         "account_takeover",
         "brute_force",
         "credential_stuffing",
+        "low_and_slow_insider",
+        "lateral_movement",
         "mfa_fatigue",
+        "off_hours_bulk_transfer",
         "password_spraying",
+        "quiet_takeover",
+        "service_account_misuse",
+        "token_replay",
     }
 
 
