@@ -23,7 +23,7 @@ from services.http import (
     respond,
     stream,
 )
-from services.metrics import GatewayMetrics
+from services.metrics import SHED_STATUSES, GatewayMetrics
 from services.pipeline import Pipeline, StageUnavailable
 from services.routes.base import Request, Route, Router
 from services.routes.events import Events, Lookups
@@ -146,7 +146,7 @@ class GatewayApp:
             return Response(500, error_body("service", message))
 
     def _refusal(self, error: HttpError) -> Response:
-        if error.status in (429, 503):
+        if error.status in SHED_STATUSES:
             self._metrics.shed.labels(str(error.status)).inc()
         return error.response()
 

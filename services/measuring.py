@@ -15,6 +15,9 @@ from services.metrics import GatewayMetrics
 from services.pipeline import Stages
 from services.recording import Call
 
+#: Why a call was not answered.
+REASONS = ("deadline", "unreachable", "error")
+
 
 class Measured:
     """A remote method, counted as calls of a stage. Otherwise as it was.
@@ -37,6 +40,8 @@ class Measured:
         self._seconds = metrics.stage_seconds.labels(stage)
         self._waiting = metrics.stage_calls.labels(stage)
         self._up = metrics.up.labels(stage)
+        for reason in REASONS:  # from 0 on: the first failure has to show in a rate
+            self._failures.labels(stage, reason)
 
     async def remote(self, *args: Any) -> Any:
         """The answer of the method, or what it raises."""

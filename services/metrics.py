@@ -237,6 +237,10 @@ class _Kept(Collector):
             yield told
 
 
+#: Statuses of requests turned away because of load.
+SHED_STATUSES = (429, 503)
+
+
 class GatewayMetrics(Metrics):
     """What one gateway replica counts as it goes; the rest is read where it is kept."""
 
@@ -249,6 +253,8 @@ class GatewayMetrics(Metrics):
         self.batch = self.histogram("ztad_batch_events")
         self.waiting = self.gauge("ztad_waiting_events")
         self.shed = self.counter("ztad_shed_total")
+        for status in SHED_STATUSES:  # from 0 on: the first of a kind has to show in a rate
+            self.shed.labels(str(status))
         self.degraded = self.counter("ztad_degraded_batches_total")
         self.stage_seconds = self.histogram("ztad_stage_seconds")
         self.stage_failures = self.counter("ztad_stage_failures_total")
