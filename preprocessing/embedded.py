@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from math import log2
 from struct import Struct
 
+import msgspec
 import numpy as np
 
 from preprocessing import state as states
@@ -15,7 +16,9 @@ from preprocessing.event import AuthEvent
 from preprocessing.history import FACTS, HOUR_S, Evidence, Facts, HistorySettings
 from preprocessing.learning import learn
 from preprocessing.lookup import Lookup, evidence
-from preprocessing.state import Address, Sighting, User, sighting
+from preprocessing.state import Address, Baseline, Sighting, User, sighting
+from preprocessing.typical import Typical, typical_event
+from preprocessing.trail import follow, mark, steps
 
 _ROW = Struct(f"{len(FACTS)}d")
 _EVENTS_1H = FACTS.index("events_1h")
@@ -25,7 +28,7 @@ _LEARNED = FACTS.index("learned")
 class EmbeddedHistory:
     """History in this process; see :class:`preprocessing.history.UserHistory` for the promises.
 
-    A user costs about 6 KB once learned, 0.5 KB before; an address 0.4 KB, an event id 0.2 KB. All
+    A user costs about 6 KB once learned, 0.8 KB before; an address 0.4 KB, an event id 0.2 KB. All
     bounds hold after every event.
     """
 
@@ -52,11 +55,15 @@ class EmbeddedHistory:
         late = np.zeros(count, np.bool_)
         duplicate = np.zeros(count, np.bool_)
         places: list[Place | None] = []
+        users: list[User] = []
+        marks = bytearray()
         for index, event in enumerate(events):
             seen = sighting(event)
             user = state.users.get(event.user_id) or User()
             address = state.addresses.get(event.source_ip) if event.source_ip else None
             places.append(user.place)
+            users.append(user)
+            marks += mark(event, seen.values)
             row = lookup.facts(seen, user, address)
             _ROW.pack_into(rows, index * _ROW.size, *row)
             if state.seen.repeats(event, now_s):
@@ -67,25 +74,37 @@ class EmbeddedHistory:
             self._record(seen, user, address, learnable=not is_late)
         values = np.frombuffer(rows, np.float64).reshape(count, len(FACTS))
         learning = values[:, _LEARNED] < self.settings.learning_events
-        return Facts(values, late, learning, duplicate, places)
+        joining = (~(late | duplicate)).tolist()
+        trails = follow(steps(values, marks).tobytes(), users, joining)
+        return Facts(values, late, learning, duplicate, places, trails)
 
-    def replay(self, events: Sequence[AuthEvent], *, now_s: float) -> None:
-        """What ``observe`` does, for events whose facts nobody asks for any more."""
+    def replay(self, events: Sequence[AuthEvent], trail_steps: bytes, *, now_s: float) -> None:
+        """What ``observe`` does, for events whose facts nobody asks for any more; the last step of
+        the trail of each is given, n * WIDTH bytes."""
         state, lookup = self._state, self._current_lookup()
         state.seen.forget(now_s)
+        users: list[User] = []
+        joining: list[bool] = []
         for event in events:
+            user = state.users.get(event.user_id) or User()
+            users.append(user)
+            joining.append(False)
             if state.seen.repeats(event, now_s):
                 continue
             seen = sighting(event)
-            user = state.users.get(event.user_id) or User()
             address = state.addresses.get(event.source_ip) if event.source_ip else None
             seen.rate = log2(1.0 + user.events.read(seen.at_s, HOUR_S))
-            self._record(seen, user, address, learnable=not lookup.is_late(seen.at_s, user))
+            joining[-1] = not lookup.is_late(seen.at_s, user)
+            self._record(seen, user, address, learnable=joining[-1])
+        follow(trail_steps, users, joining)
 
     def evidence(self, event: AuthEvent, facts: Facts, row: int) -> Evidence:
         user = self._state.users.get(event.user_id)
         baseline = user.baseline if user else None
-        return evidence(event, facts.values[row].tolist(), facts.places[row], baseline)
+        known = evidence(event, facts.values[row].tolist(), facts.places[row], baseline)
+        if user is None or baseline is None:
+            return known
+        return self._with_typical(known, user, baseline)
 
     def learn(self, event_ids: Iterable[str]) -> int:
         learned = 0
@@ -107,6 +126,24 @@ class EmbeddedHistory:
 
     def close(self) -> None:
         """Nothing to let go of."""
+
+    def _with_typical(self, known: Evidence, user: User, baseline: Baseline) -> Evidence:
+        """What the same event would be like if it were as usual.
+
+        Of the usual address its regular users count but nobody's failures: those of this moment are
+        known only of the event's own.
+        """
+        rhythm = baseline.rhythm
+        event = typical_event(
+            known.event, known.usual, rhythm, baseline.places, known.place, known.usual_bytes
+        )
+        address = self._state.addresses.get(event.source_ip) if event.source_ip else None
+        quiet = Address(regulars=address.regulars) if address else None
+        facts = self._current_lookup().facts(sighting(event), user, quiet)
+        in_hours = sum(rhythm.hours[hour] for hour in known.hours) / max(rhythm.weight, 1.0)
+        return msgspec.structs.replace(
+            known, typical=Typical(event, facts, min(1.0, in_hours)).encode()
+        )
 
     def _current_lookup(self) -> Lookup:
         if self._lookup is None:

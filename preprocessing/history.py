@@ -74,7 +74,8 @@ class Facts:
     """What was known just before each of n events, row by row.
 
     ``values`` is float64 (n, len(FACTS)); ``late``, ``learning``, ``duplicate`` are bool (n,);
-    ``places`` holds each user's last good place or None.
+    ``places`` holds each user's last good place or None, ``trails`` what each user's last events
+    looked like, uint8 (n, LENGTH, WIDTH) as in preprocessing/trail.py.
     """
 
     values: NDArray[np.float64]
@@ -82,6 +83,7 @@ class Facts:
     learning: NDArray[np.bool_]
     duplicate: NDArray[np.bool_]
     places: list[Place | None]
+    trails: NDArray[np.uint8]
 
 
 class Usual(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -107,6 +109,8 @@ class Evidence(msgspec.Struct, array_like=True, frozen=True):
     hours: tuple[int, ...]
     """Hours of the day (UTC) in which this user is usually active."""
     usual_bytes: float
+    typical: bytes = b""
+    """An encoded :class:`preprocessing.typical.Typical`; empty while nothing was learned."""
 
 
 class UserHistory(Protocol):

@@ -59,6 +59,7 @@ class Recovery:
 class _Observed(msgspec.Struct, array_like=True, tag="o"):
     now_s: float
     events: Sequence[AuthEvent]
+    steps: bytes
 
 
 class _Learned(msgspec.Struct, array_like=True, tag="l"):
@@ -145,7 +146,7 @@ class JournaledHistory:
         self._check_open()
         facts = self._embedded.observe(events, now_s=now_s)
         if events:
-            self._append(_Observed(now_s, events))
+            self._append(_Observed(now_s, events, facts.trails[:, -1].tobytes()))
         return facts
 
     def evidence(self, event: AuthEvent, facts: Facts, row: int) -> Evidence:
@@ -230,7 +231,7 @@ class JournaledHistory:
         if isinstance(record, _Learned):
             self._embedded.learn(record.event_ids)
             return 0
-        self._embedded.replay(record.events, now_s=record.now_s)
+        self._embedded.replay(record.events, record.steps, now_s=record.now_s)
         return len(record.events)
 
     def _is_due(self) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -54,11 +55,20 @@ class Lens:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """``features`` float32 (n, d), in decades of surprise, for the detectors; ``context`` for the
-    decision."""
+    """What detectors see, and ``context`` for the decision.
+
+    ``features`` are float32 (n, d), in decades of surprise; ``trails`` uint8 (n, LENGTH, WIDTH),
+    the user's last events and the event itself (preprocessing/trail.py).
+    """
 
     features: NDArray[np.float32]
+    trails: NDArray[np.uint8]
     context: Context
+
+    @property
+    def views(self) -> Mapping[str, NDArray[Any]]:
+        """What a detector may see, by the name that it declares."""
+        return {"features": self.features, "trails": self.trails}
 
 
 class Observed:
@@ -78,10 +88,12 @@ class Observed:
         events, facts = self._events, self._facts
         values = self._extracted(lens.windows)
         late, learning, duplicate = facts.late, facts.learning, facts.duplicate
+        trails = facts.trails
         if rows is not None:
             events = [events[row] for row in rows]
             values, late = values[rows], late[rows]
             learning, duplicate = learning[rows], duplicate[rows]
+            trails = trails[rows]
         features = lens.surprise(values)
         evidence = {
             row: self._history.evidence(events[row], facts, row if rows is None else rows[row])
@@ -98,7 +110,7 @@ class Observed:
             stamps=[event.timestamp.timestamp() for event in events],
             addresses=[event.source_ip or "" for event in events],
         )
-        return Prepared(features, context)
+        return Prepared(features, trails, context)
 
     def _extracted(self, windows: Windows) -> NDArray[np.float32]:
         values = self._values.get(windows)

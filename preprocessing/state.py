@@ -27,7 +27,7 @@ from preprocessing.history import CATEGORIES, HistoryError, HistorySettings
 from preprocessing.seen import SeenIds
 from preprocessing.values import Values, values_of
 
-SNAPSHOT_FORMAT = 3
+SNAPSHOT_FORMAT = 4
 
 T = TypeVar("T")
 
@@ -59,13 +59,17 @@ class UserFailures(msgspec.Struct, array_like=True, gc=False):
 
 
 class User(msgspec.Struct, array_like=True, gc=False):
-    """One user: activity, recorded at once, and a baseline once something was learned."""
+    """One user: activity, recorded at once, and a baseline once something was learned.
+
+    ``trail`` holds the steps of the last events (preprocessing/trail.py).
+    """
 
     newest_s: float = 0.0
     place: Place | None = None
     events: Decaying = msgspec.field(default_factory=Decaying)
     failures: UserFailures | None = None
     baseline: Baseline | None = None
+    trail: bytes = b""
 
 
 class AddressFailures(msgspec.Struct, array_like=True, gc=False):

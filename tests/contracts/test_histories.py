@@ -17,6 +17,7 @@ from preprocessing.embedded import EmbeddedHistory
 from preprocessing.event import AuthEvent, decode_array
 from preprocessing.history import FACTS, Facts, HistoryError, HistorySettings, UserHistory
 from preprocessing.journal import JournaledHistory
+from preprocessing.state import SNAPSHOT_FORMAT
 from tuning.generate import generate
 
 Make = Callable[..., UserHistory]
@@ -272,7 +273,7 @@ def test_nonsense_is_not_restored(make: Make, data: bytes) -> None:
 
 
 def test_another_format_is_refused_by_its_number(make: Make) -> None:
-    with pytest.raises(HistoryError, match="format 1, expected 3"):
+    with pytest.raises(HistoryError, match=f"format 1, expected {SNAPSHOT_FORMAT}"):
         make().restore(b"\x93\x01\x80\x80")
 
 
