@@ -16,9 +16,9 @@ from preprocessing.event import AuthEvent
 from preprocessing.history import FACTS, HOUR_S, Evidence, Facts, HistorySettings
 from preprocessing.learning import learn
 from preprocessing.lookup import Lookup, evidence
-from preprocessing.state import Address, Baseline, Sighting, User, sighting
-from preprocessing.typical import Typical, typical_event
+from preprocessing.state import Address, Sighting, User, sighting
 from preprocessing.trail import follow, mark, steps
+from preprocessing.typical import Typical, share_of_hours, typical_event
 
 _ROW = Struct(f"{len(FACTS)}d")
 _EVENTS_1H = FACTS.index("events_1h")
@@ -102,9 +102,22 @@ class EmbeddedHistory:
         user = self._state.users.get(event.user_id)
         baseline = user.baseline if user else None
         known = evidence(event, facts.values[row].tolist(), facts.places[row], baseline)
-        if user is None or baseline is None:
-            return known
-        return self._with_typical(known, user, baseline)
+        return msgspec.structs.replace(known, trail=facts.trails[row].tobytes())
+
+    def with_typical(self, evidence: Evidence) -> Evidence:
+        user = self._state.users.get(evidence.event.user_id)
+        if user is None or user.baseline is None:
+            return evidence
+        base = user.baseline
+        event = typical_event(evidence, base.rhythm, base.places)
+        address = self._state.addresses.get(event.source_ip) if event.source_ip else None
+        # Of the usual address its regular users count but nobody's failures there: how many there
+        # were at this very moment is known only of the event's own address.
+        quiet = Address(regulars=address.regulars) if address else None
+        facts = self._current_lookup().facts(sighting(event), user, quiet)
+        in_hours = share_of_hours(base.rhythm, evidence.hours)
+        typical = Typical(event, facts, in_hours).encode()
+        return msgspec.structs.replace(evidence, typical=typical)
 
     def learn(self, event_ids: Iterable[str]) -> int:
         learned = 0
@@ -126,24 +139,6 @@ class EmbeddedHistory:
 
     def close(self) -> None:
         """Nothing to let go of."""
-
-    def _with_typical(self, known: Evidence, user: User, baseline: Baseline) -> Evidence:
-        """What the same event would be like if it were as usual.
-
-        Of the usual address its regular users count but nobody's failures: those of this moment are
-        known only of the event's own.
-        """
-        rhythm = baseline.rhythm
-        event = typical_event(
-            known.event, known.usual, rhythm, baseline.places, known.place, known.usual_bytes
-        )
-        address = self._state.addresses.get(event.source_ip) if event.source_ip else None
-        quiet = Address(regulars=address.regulars) if address else None
-        facts = self._current_lookup().facts(sighting(event), user, quiet)
-        in_hours = sum(rhythm.hours[hour] for hour in known.hours) / max(rhythm.weight, 1.0)
-        return msgspec.structs.replace(
-            known, typical=Typical(event, facts, min(1.0, in_hours)).encode()
-        )
 
     def _current_lookup(self) -> Lookup:
         if self._lookup is None:

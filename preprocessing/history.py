@@ -110,7 +110,9 @@ class Evidence(msgspec.Struct, array_like=True, frozen=True):
     """Hours of the day (UTC) in which this user is usually active."""
     usual_bytes: float
     typical: bytes = b""
-    """An encoded :class:`preprocessing.typical.Typical`; empty while nothing was learned."""
+    """An encoded :class:`preprocessing.typical.Typical`, or empty."""
+    trail: bytes = b""
+    """The trail of the event, (LENGTH, WIDTH) uint8 as in preprocessing/trail.py, or empty."""
 
 
 class UserHistory(Protocol):
@@ -130,6 +132,10 @@ class UserHistory(Protocol):
 
     def evidence(self, event: AuthEvent, facts: Facts, row: int) -> Evidence:
         """The baseline behind one row of ``facts``; call it before the next ``learn``."""
+
+    def with_typical(self, evidence: Evidence) -> Evidence:
+        """The same with what the event would be like as its user usually makes it, for
+        counterfactuals; unchanged while nothing was learned. Call it before the next ``learn``."""
 
     def learn(self, event_ids: Iterable[str]) -> int:
         """Add observed events to the baseline; unknown ids are ignored. Returns how many."""

@@ -152,6 +152,9 @@ class JournaledHistory:
     def evidence(self, event: AuthEvent, facts: Facts, row: int) -> Evidence:
         return self._embedded.evidence(event, facts, row)
 
+    def with_typical(self, evidence: Evidence) -> Evidence:
+        return self._embedded.with_typical(evidence)
+
     def learn(self, event_ids: Iterable[str]) -> int:
         self._check_open()
         ids = list(event_ids)

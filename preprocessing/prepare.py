@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from preprocessing.event import AuthEvent
 from preprocessing.features import DEFAULT_WINDOWS, Windows, extract, plain
 from preprocessing.history import Evidence, Facts, UserHistory
-from preprocessing.surprise import Surprise, notable
+from preprocessing.surprise import Surprise, arresting, notable
 
 
 class Context(msgspec.Struct, array_like=True, frozen=True):
@@ -99,6 +99,8 @@ class Observed:
             row: self._history.evidence(events[row], facts, row if rows is None else rows[row])
             for row in np.flatnonzero(notable(features)).tolist()
         }
+        for row in evidence.keys() & np.flatnonzero(arresting(features)).tolist():
+            evidence[row] = self._history.with_typical(evidence[row])
         context = Context(
             event_ids=[event.event_id for event in events],
             user_ids=[event.user_id for event in events],

@@ -33,6 +33,9 @@ _TAIL_SLOPES = (0.3, 0.6)
 _REACH = 30.0
 #: Decades beyond the commonplace from which a value is worth telling: one ordinary event in fifty.
 NOTABLE = 0.7
+#: Decades of all features together below which hardly any event is flagged: the least of 166 alerts
+#: in the generator's enterprise scenario had 4.6, and nine events in ten have less than 3.4.
+ARRESTING = 2.5
 
 
 class Curve(msgspec.Struct, frozen=True):
@@ -63,6 +66,11 @@ class Surprise(msgspec.Struct, frozen=True):
 def notable(decades: Features) -> NDArray[np.bool_]:
     """Rows with a value worth telling: those whose evidence is kept, (n,)."""
     return np.asarray((decades >= NOTABLE).any(axis=1))
+
+
+def arresting(decades: Features) -> NDArray[np.bool_]:
+    """Rows that may well be flagged: of them it is kept what they would be like as usual, (n,)."""
+    return np.asarray(decades.sum(axis=1) >= ARRESTING)
 
 
 def fit(x: Features) -> Surprise:
