@@ -1,4 +1,4 @@
-"""`ztad generate`: labelled synthetic events as two CSV files."""
+"""`ztad generate`: labelled synthetic events as CSV files."""
 
 from __future__ import annotations
 
@@ -15,17 +15,25 @@ from services.progress import progress
 if TYPE_CHECKING:
     from tuning.generate import Generated
 
-SUMMARY = "write labelled synthetic events (events.csv, labels.csv)"
+SUMMARY = "write labelled synthetic events (events.csv, labels.csv, scenario.json)"
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
     parser = subparsers.add_parser("generate", help=SUMMARY, description=SUMMARY)
     parser.add_argument(
-        "--scenario", default="seedlike", help="seedlike, seedlike-dirty, enterprise"
+        "--scenario",
+        default="seedlike",
+        help="seedlike, seedlike-dirty, enterprise, drift, poison, poison-control",
     )
     parser.add_argument("--events", type=int, default=50_000, help="how many (default 50,000)")
     parser.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default 0)")
+    parser.add_argument(
+        "--anomaly-share",
+        type=float,
+        metavar="P",
+        help="share of anomalous events, 0 to 0.5 (default: the scenario's own)",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to write")
     parser.add_argument(
         "--fairness",
@@ -37,10 +45,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Exit code 0 when both files are written, 2 for bad usage."""
-    from tuning.generate import TooFewEvents, UnknownScenario, check, write
+    from tuning.generate import BadShare, TooFewEvents, UnknownScenario, check, write
 
     try:
-        check(args.scenario, args.events)
+        check(args.scenario, args.events, args.anomaly_share)
         _make_writable(args.out)
         with progress(f"generating {args.scenario}", args.events) as bar:
             generated = write(
@@ -48,9 +56,10 @@ def run(args: argparse.Namespace) -> int:
                 args.scenario,
                 events=args.events,
                 seed=args.seed,
+                anomaly_share=args.anomaly_share,
                 progress=bar.advance,
             )
-    except (UnknownScenario, TooFewEvents) as problem:
+    except (UnknownScenario, TooFewEvents, BadShare) as problem:
         return _refuse(str(problem))
     except OSError as problem:
         return _refuse(f"cannot write to {args.out}: {problem.strerror or problem}")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from tuning.synthetic import campaigns, insiders, intrusions
 from tuning.synthetic.anomalies import BASE_TYPES, CATEGORIES, Scene, incident
 from tuning.synthetic.campaigns import Campaign
-from tuning.synthetic.draft import Draft
+from tuning.synthetic.draft import LOSSY, Draft
+from tuning.synthetic.intruders import labelled
 from tuning.synthetic.people import DAY_S
+from tuning.synthetic.ramps import RAMP, THEFT, creeps, lay_over, thefts
 from tuning.synthetic.scenario import Scenario
+from tuning.synthetic.world import World
 
 # singles are somewhat more common than pairs
 SINGLE_WEIGHT, PAIR_WEIGHT = 8.5, 5.75
@@ -20,6 +23,10 @@ MAX_MISSES = 25
 INCIDENT_SHARE = 0.12
 # events of a campaign: about its type's part of all, within bounds
 MIN_SIZE, MAX_SIZE = 8, 60
+MIN_CUT = 4  # the last campaign is cut short, but not to fewer events
+# where something changes: attacks before it, in the days right after it, and later
+CHANGE_DAYS = 3
+BEFORE_SHARE, DURING_SHARE = 0.3, 0.2
 
 CAMPAIGNS: tuple[Campaign, ...] = (
     campaigns.single_source_spray,
@@ -33,6 +40,8 @@ CAMPAIGNS: tuple[Campaign, ...] = (
     insiders.lateral_movement,
     insiders.off_hours_bulk_transfer,
     intrusions.quiet_takeover,
+    intrusions.dormant_account,
+    intrusions.factor_reset,
     intrusions.token_replay,
 )
 
@@ -49,20 +58,27 @@ class Stretch:
     quiet: bool = False
 
 
-def stretches(
-    scenario: Scenario, scene: Scene, drafts: Sequence[Draft], events: int
-) -> list[Stretch]:
+def _stretches(scenario: Scenario, scene: Scene, events: int) -> list[Stretch]:
     """The quiet part with its few anomalous events, then the rest with all others."""
     start = scene.period.start
     end = start + scene.period.days * DAY_S
     turn = start + scenario.quiet_share * (end - start)
-    calm = sum(draft.at < turn for draft in drafts)
+    calm = scene.timeline.count(start, turn)
     early = min(events, int(scenario.quiet_anomalies * calm))
-    parts = [Stretch(start, turn, early, quiet=True), Stretch(turn, end, events - early)]
+    later = events - early
+    parts = [Stretch(start, turn, early, quiet=True)]
+    if scenario.change_day is None:
+        parts.append(Stretch(turn, end, later))
+    else:
+        change = start + scenario.change_day * DAY_S
+        settled = change + CHANGE_DAYS * DAY_S
+        before, during = int(BEFORE_SHARE * later), int(DURING_SHARE * later)
+        parts += [Stretch(turn, change, before), Stretch(change, settled, during)]
+        parts.append(Stretch(settled, end, later - before - during))
     return [part for part in parts if part.events]
 
 
-def incidents(scene: Scene, stretch: Stretch, progress: Progress) -> list[Draft]:
+def _incidents(scene: Scene, stretch: Stretch, progress: Progress) -> list[Draft]:
     """At most `stretch.events` labelled events, shared out over the 15 categories."""
     out: list[Draft] = []
     for category, quota in _quotas(scene.rng, stretch.events):
@@ -71,13 +87,45 @@ def incidents(scene: Scene, stretch: Stretch, progress: Progress) -> list[Draft]
     return out
 
 
-def attacks(scenario: Scenario, scene: Scene, stretch: Stretch, progress: Progress) -> list[Draft]:
+def attacks(
+    scenario: Scenario, world: World, scene: Scene, events: int, progress: Progress
+) -> list[Draft]:
+    """At most `events` labelled events, and those of a ramp, which are ordinary ones relabelled."""
+    if scenario.attacks == "thefts":
+        return _thefts(scenario, scene, events, progress)
+    out: list[Draft] = []
+    for stretch in _stretches(scenario, scene, events):
+        now = replace(scene, users=world.phase_at(stretch.since).users)
+        out += _of_stretch(scenario, now, stretch, progress)
+    return out
+
+
+def _of_stretch(
+    scenario: Scenario, scene: Scene, stretch: Stretch, progress: Progress
+) -> list[Draft]:
     """The labelled events of one stretch; campaigns only outside the quiet part."""
     if scenario.attacks == "incidents" or stretch.quiet:
-        return incidents(scene, stretch, progress)
-    loose = round(INCIDENT_SHARE * stretch.events)
-    out = incidents(scene, replace(stretch, events=loose), progress)
-    return out + _campaigns(scene, replace(stretch, events=stretch.events - loose), progress)
+        return _incidents(scene, stretch, progress)
+    joint = round((1 - INCIDENT_SHARE) * stretch.events)
+    out = _campaigns(scene, replace(stretch, events=joint), progress)
+    return out + _incidents(scene, replace(stretch, events=stretch.events - len(out)), progress)
+
+
+def _thefts(scenario: Scenario, scene: Scene, events: int, progress: Progress) -> list[Draft]:
+    """Thefts, the same ones whether a ramp prepares them or not."""
+    out: list[Draft] = []
+    plans = creeps(scene, events)
+    for number, creep in enumerate(plans, 1):
+        drafts = labelled(thefts(scene, creep), THEFT, *LOSSY)
+        out += [replace(draft, campaign=f"{THEFT}-{number:03d}") for draft in drafts]
+    # numbers of its own: what is drawn afterwards is the same with a ramp and without
+    apart = replace(scene, rng=random.Random(scene.rng.random()))
+    for number, creep in enumerate(plans if scenario.ramp else (), 1):
+        for draft in lay_over(apart, creep):
+            draft.label, draft.campaign = RAMP, f"{RAMP}-{number:03d}"
+    out = sorted(out, key=lambda draft: draft.at)[:events]
+    progress(len(out))
+    return out
 
 
 def _campaigns(scene: Scene, stretch: Stretch, progress: Progress) -> list[Draft]:
@@ -87,12 +135,15 @@ def _campaigns(scene: Scene, stretch: Stretch, progress: Progress) -> list[Draft
     out: list[Draft] = []
     number = misses = 0
     deck: list[Campaign] = []
-    while len(out) < stretch.events and misses < MAX_MISSES:
+    while stretch.events - len(out) >= MIN_CUT and misses < MAX_MISSES:
         deck = deck or rng.sample(CAMPAIGNS, len(CAMPAIGNS))
-        drafts = deck.pop()(scene, stretch.since, stretch.until, _size(rng, stretch))
+        campaign = deck.pop()
+        drafts = campaign(scene, stretch.since, stretch.until, _size(rng, stretch))
         drafts = sorted((d for d in drafts if d.at < end), key=lambda draft: draft.at)
         drafts = drafts[: stretch.events - len(out)]
-        misses += not drafts
+        if not drafts:
+            deck.insert(0, campaign)
+            misses += 1
         number += bool(drafts)
         out += [replace(draft, campaign=f"{draft.label}-{number:03d}") for draft in drafts]
         progress(len(drafts))
@@ -101,7 +152,7 @@ def _campaigns(scene: Scene, stretch: Stretch, progress: Progress) -> list[Draft
 
 def _size(rng: random.Random, stretch: Stretch) -> int:
     """About how many events the next campaign may have; half as many to twice as many as usual."""
-    usual = stretch.events / len(CAMPAIGNS)
+    usual = 0.85 * stretch.events / len(CAMPAIGNS)
     return round(max(MIN_SIZE, min(MAX_SIZE, usual * rng.lognormvariate(0, 0.4))))
 
 

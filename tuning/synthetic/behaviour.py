@@ -5,16 +5,18 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from tuning.synthetic.causes import MONTH_END, STALE_PHONE, circumstance
 from tuning.synthetic.devices import Device
 from tuning.synthetic.draft import Draft, Fields, place_fields
-from tuning.synthetic.geography import Place
+from tuning.synthetic.geography import Place, tunnel_exit
 from tuning.synthetic.organisation import COMPANY_WIDE, DEPARTMENTS, PROJECTS, Organisation
 from tuning.synthetic.people import DAY_S, HOUR_S, User
 
 Session = list[Draft]
 
+ACCOUNT_PAGE = "security-info"  # where people manage their password and second factor
 OPEN_PROJECTS = 12  # of the projects, those the whole company may look into
 
 
@@ -29,19 +31,36 @@ class Period:
         """Number of the day `at` falls on, 0 for the first."""
         return int((at - self.start) // DAY_S)
 
+    def moment(self, user: User, day: int, hour: float) -> float:
+        """Seconds since 1970 of a local hour of the user's day; beyond 24 is the next morning."""
+        return self.start + day * DAY_S + (hour - user.home.utc_offset_h) * HOUR_S
+
+    def closes_books(self, day: int) -> bool:
+        """Whether the day is one of the last two or the first of a month."""
+        date = datetime.fromtimestamp(self.start + day * DAY_S, UTC)
+        return date.day == 1 or (date + timedelta(days=2)).day <= 2
+
 
 def ordinary_sessions(
-    rng: random.Random, organisation: Organisation, user: User, period: Period
+    rng: random.Random,
+    organisation: Organisation,
+    user: User,
+    period: Period,
+    *,
+    first_day: int = 0,
+    last_day: int = 10_000,
 ) -> Iterator[Session]:
-    """The user's sessions over the period, one list of events each."""
-    for day in range(max(0, user.first_day), period.days):
+    """The user's sessions on the days [first_day, last_day), one list of events each."""
+    for day in range(max(first_day, user.first_day), min(last_day, period.days)):
+        if user.is_absent(day):
+            continue
         at_office = user.office is not None and rng.random() < 0.6
         for start in _session_starts(rng, user, period, day):
             device = rng.choice(user.in_use(day))
-            place = _place(rng, organisation, user, device, start, day, at_office=at_office)
+            place = place_of(rng, organisation, user, device, start, day, at_office=at_office)
             if place is not None:
                 session = _session(rng, user, device, place, start, day, period)
-                yield explained(session, circumstance(user, device, start, day))
+                yield explained(session, circumstance(user, device, place, start, day))
         yield from _background(rng, user, period, day)
 
 
@@ -80,7 +99,7 @@ def _any_hour(rng: random.Random, user: User) -> float:
     return rng.uniform(rhythm.start_h, rhythm.end_h - 0.5)
 
 
-def _place(
+def place_of(
     rng: random.Random,
     organisation: Organisation,
     user: User,
@@ -100,6 +119,8 @@ def _place(
         return user.office.egress
     if rng.random() < user.vpn_share:
         return organisation.vpn_exits[user.salt % len(organisation.vpn_exits)]
+    if user.tunnel_share and rng.random() < user.tunnel_share:
+        return tunnel_exit(rng, country=user.home.country if rng.random() < 0.4 else "")
     return user.household(day)
 
 
@@ -157,14 +178,26 @@ def _sign_in(rng: random.Random, user: User, base: Fields, at: float) -> tuple[S
         at += rng.uniform(4, 40)
     if base["auth_method"] == "password" and rng.random() < 0.5:
         outcome = "failure" if rng.random() < 0.05 else "success"
-        events.append(_mfa(user, base, at, outcome))
+        events.append(second_factor(user, base, at, outcome))
     return events, at
 
 
-def _mfa(user: User, base: Fields, at: float, outcome: str) -> Draft:
+def second_factor(user: User, base: Fields, at: float, outcome: str) -> Draft:
+    """The second factor asked for and given, or not."""
     fields: Fields = {**base, "action": "mfa", "outcome": outcome, "auth_method": "mfa"}
     fields["mfa"] = outcome == "success"
     return Draft(at, user.user_id, fields)
+
+
+def factor_change(rng: random.Random, user: User, base: Fields, at: float) -> Session:
+    """A sign-in, and the second factor given up: an `mfa` event that no factor confirmed."""
+    method = "password" if base.get("auth_method") in {"key", "token"} else base["auth_method"]
+    fields: Fields = {**base, "action": "mfa", "outcome": "success", "auth_method": method}
+    fields |= {"mfa": False, "resource": ACCOUNT_PAGE}
+    out = [Draft(at + rng.uniform(30, 300), user.user_id, fields)]
+    if rng.random() < 0.6:
+        out.insert(0, login(user, base, at, "success", "sso-portal"))
+    return out
 
 
 def _activity(rng: random.Random, user: User, base: Fields, at: float, *, month_end: bool) -> Draft:
@@ -218,7 +251,7 @@ def usual_bytes(rng: random.Random, user: User, *, boost: float = 0.0) -> int:
 
 
 def _month_end(user: User, period: Period, day: int) -> bool:
-    return user.month_end and day >= period.days - 3
+    return user.month_end and period.closes_books(day)
 
 
 def _background(rng: random.Random, user: User, period: Period, day: int) -> Iterator[Session]:
@@ -245,16 +278,15 @@ def _refresh(rng: random.Random, user: User, at: float, day: int, outcome: str) 
 
 
 def service_sessions(
-    rng: random.Random, organisation: Organisation, name: str, period: Period
+    rng: random.Random, place: Place, user_id: str, period: Period
 ) -> Iterator[Session]:
     """A service account: the same job at the same minute, a little late now and then."""
     every = rng.choice((6.0, 8.0, 12.0, 24.0)) * HOUR_S
     at = period.start + rng.random() * every
     size = rng.lognormvariate(18, 1.5)
     resource = rng.choice(("backup-vault", "dataset-lake", "ledger", "crm"))
-    base: Fields = {"auth_kind": "service", **place_fields(organisation.server_room)}
+    base: Fields = {"auth_kind": "service", **place_fields(place)}
     base |= {"auth_method": "key", "resource": resource}
-    user_id = f"svc-{name}@{organisation.domain}"
     while at < period.start + period.days * DAY_S:
         start = at + rng.expovariate(1 / 20)
         moved: Fields = {"bytes_transferred": int(size * rng.lognormvariate(0, 0.1))}

@@ -17,6 +17,8 @@ _FIREFOX = ((-30, "138"), (-5, "139"), (22, "140"))
 _SAFARI = ((-60, "18.3"), (-22, "18.4"), (9, "18.5"))
 _IOS = ((-60, "18_3_2"), (-22, "18_4"), (9, "18_5"))
 
+_HANDED_OUT = {"chrome": "139", "firefox": "141", "safari": "18.6", "ios": "18_6"}
+
 _TEMPLATES: dict[tuple[Platform, str], str] = {
     ("windows", "chrome"): (
         "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
@@ -58,7 +60,10 @@ _TEMPLATES: dict[tuple[Platform, str], str] = {
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One device: it takes updates `lag_days` late and is used on days [first_day, last_day)."""
+    """One device: it takes updates `lag_days` late and is used on days [first_day, last_day).
+
+    From `update_day` on it has the release after all others, which the company hands out.
+    """
 
     device_id: str
     platform: Platform
@@ -66,6 +71,7 @@ class Device:
     lag_days: int
     first_day: int = -1
     last_day: int = 10_000
+    update_day: int = 10_000
 
     @property
     def is_phone(self) -> bool:
@@ -74,8 +80,11 @@ class Device:
 
     def user_agent(self, day: int) -> str:
         """What the device sends on that day of the period."""
+        template = _TEMPLATES[self.platform, self.browser]
+        if day >= self.update_day:
+            return template.format(**_HANDED_OUT)
         seen = day - self.lag_days
-        return _TEMPLATES[self.platform, self.browser].format(
+        return template.format(
             chrome=_newest(_CHROME, seen),
             firefox=_newest(_FIREFOX, seen),
             safari=_newest(_SAFARI, seen),

@@ -11,6 +11,7 @@ Value = str | int | float | bool
 Fields = dict[str, Value]
 
 GEO = ("country", "city", "latitude", "longitude", "asn")
+LOSSY = (*GEO, "device_id", "user_agent", "session_id", "bytes_transferred", "auth_method")
 
 
 @dataclass(slots=True)

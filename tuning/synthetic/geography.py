@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import random
 from dataclasses import dataclass
 from typing import Literal
 
-NetworkKind = Literal["fixed", "mobile"]
+NetworkKind = Literal["fixed", "mobile", "tunnel"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,20 @@ def _networks(row: str) -> tuple[str, tuple[Network, ...]]:
 NETWORKS: dict[str, tuple[Network, ...]] = dict(_networks(row) for row in _NETWORKS.splitlines())
 
 
+# providers of consumer VPNs: "asn prefix city"; each exit serves many customers at once
+_TUNNELS = """\
+9009 185.195 Amsterdam
+9009 89.238 London
+60068 185.229 Frankfurt
+212238 138.199 New York
+39351 193.138 Stockholm
+212238 149.40 Singapore
+136787 45.83 Zurich
+147049 37.120 Chicago"""
+
+EXITS_PER_TUNNEL = 12
+
+
 def fixed_networks(city: City) -> tuple[Network, ...]:
     """The fixed-line networks a household, office or hotel of the city would use."""
     return NETWORKS[city.country][:2]
@@ -152,12 +167,19 @@ def mobile_network(city: City) -> Network:
     return NETWORKS[city.country][2]
 
 
+_BY_NAME = {city.name: city for city in CITIES}
+
+
 def city_named(name: str) -> City:
     """The city of that name; `KeyError` when there is none."""
     return _BY_NAME[name]
 
 
-_BY_NAME = {city.name: city for city in CITIES}
+def tunnel_exit(rng: random.Random, *, country: str = "") -> Place:
+    """An exit of a consumer VPN; in `country` when a provider has one there."""
+    near = [row for row in TUNNELS if row[1].country == country] or TUNNELS
+    network, city = rng.choice(near)
+    return place_in(city, network, 257 * rng.randrange(EXITS_PER_TUNNEL))
 
 
 def address(network: Network, host: int) -> str:
@@ -184,3 +206,12 @@ def displaced(city: City, bearing_deg: float, km: float) -> tuple[float, float]:
     latitude = city.latitude + km * math.cos(bearing) / 111.2
     scale = 111.2 * math.cos(math.radians(city.latitude))
     return round(latitude, 4), round(city.longitude + km * math.sin(bearing) / scale, 4)
+
+
+def _tunnel(row: str) -> tuple[Network, City]:
+    asn, prefix, city = row.split(" ", 2)
+    return Network(int(asn), prefix, "tunnel"), city_named(city)
+
+
+TUNNELS: tuple[tuple[Network, City], ...] = tuple(map(_tunnel, _TUNNELS.splitlines()))
+TUNNEL_ASNS = frozenset(network.asn for network, _ in TUNNELS)

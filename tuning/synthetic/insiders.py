@@ -13,7 +13,6 @@ from tuning.synthetic.anomalies import OFF_HOURS_MARGIN_H, Scene, foreign_resour
 from tuning.synthetic.behaviour import access, login, transfer, usual_bytes, usual_resource
 from tuning.synthetic.draft import Draft, Fields, place_fields
 from tuning.synthetic.intruders import (
-    at_hour,
     beginning,
     carefulness,
     familiar_user,
@@ -39,7 +38,7 @@ def low_and_slow_insider(scene: Scene, since: float, until: float, size: int) ->
     out: list[Draft] = []
     for day in range(days):
         dawn = at + day * DAY_S
-        anchor = scene.timeline.pick(rng, user.user_id, dawn, min(until, dawn + DAY_S))
+        anchor = scene.timeline.pick(rng, user.user_id, dawn, dawn + DAY_S)
         if anchor is not None and user.trip_at(anchor.at) is None and rng.random() < 0.8:
             out += _errand(rng, user, anchor, hoard, care, rng.randrange(1, daily + 2))
     return labelled(out, "low_and_slow_insider", "resource")
@@ -141,7 +140,7 @@ def off_hours_bulk_transfer(scene: Scene, since: float, until: float, size: int)
     out: list[Draft] = []
     for night in range(nights):
         margin_h = OFF_HOURS_MARGIN_H - 2 * care + rng.uniform(0, 4)
-        start = at_hour(scene, user, day + night, user.rhythm.end_h + margin_h)
+        start = scene.period.moment(user, day + night, user.rhythm.end_h + margin_h)
         base = shared_fields(anchor) | {"session_id": session_id(rng)}
         out += _haul(rng, user, base, start, care, each)
     return labelled(out, "off_hours_bulk_transfer", "bytes_transferred")

@@ -92,11 +92,6 @@ def lookalike(rng: random.Random, user: User, day: int, care: float) -> Device:
     return make_device(rng, LAPTOPS)
 
 
-def at_hour(scene: Scene, user: User, day: int, hour: float) -> float:
-    """Seconds since 1970 of a local hour of the user's day; beyond 24 is the next morning."""
-    return scene.period.start + day * DAY_S + (hour - user.home.utc_offset_h) * HOUR_S
-
-
 def convenient(scene: Scene, user: User, at: float, care: float) -> float:
     """A moment soon after `at`: in working hours if careful, up to five hours late if not."""
     rng = scene.rng
@@ -107,9 +102,9 @@ def convenient(scene: Scene, user: User, at: float, care: float) -> float:
         hour = rng.uniform(rhythm.start_h, rhythm.end_h)
     else:
         hour = rng.uniform(rhythm.start_h, rhythm.end_h + 5)
-    while at_hour(scene, user, day, hour) < at or (careful and day % 7 not in rhythm.weekdays):
+    while scene.period.moment(user, day, hour) < at or (careful and day % 7 not in rhythm.weekdays):
         day += 1
-    return at_hour(scene, user, day, hour)
+    return scene.period.moment(user, day, hour)
 
 
 def visit(

@@ -80,7 +80,11 @@ class Trip:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """One person of the synthetic company; `log_bytes` is the natural log of a usual transfer."""
+    """One person of the synthetic company; `log_bytes` is the natural log of a usual transfer.
+
+    `tunnel_share` of the sessions from home go through a consumer VPN; on the days [first, after)
+    of an absence nothing is done.
+    """
 
     user_id: str
     department: str
@@ -102,6 +106,8 @@ class User:
     trips: tuple[Trip, ...]
     hubs: tuple[tuple[float, float], ...]
     local_stamps: bool
+    tunnel_share: float = 0.0
+    absences: tuple[tuple[int, int], ...] = ()
 
     def household(self, day: int) -> Place:
         """The home connection; the provider changes its address every six days or so."""
@@ -123,6 +129,10 @@ class User:
             if trip.leaves <= at < trip.home_again:
                 return trip
         return None
+
+    def is_absent(self, day: int) -> bool:
+        """Whether the user does nothing on that day of the period."""
+        return day < self.first_day or any(first <= day < after for first, after in self.absences)
 
     def local_hour(self, at: float) -> float:
         """Hour of day [0, 24) at home."""
@@ -154,7 +164,7 @@ def _make_user(
     office = rng.choice(organisation.offices) if rng.random() < 0.6 else None
     home = office.city if office else rng.choice(CITIES)
     department = rng.choice(tuple(DEPARTMENTS))
-    resources, weights = _habits(rng, department)
+    resources, weights = habits(rng, department)
     return User(
         user_id=f"{name}@{organisation.domain}",
         department=department,
@@ -192,7 +202,8 @@ def _auth(rng: random.Random, department: str) -> AuthHabit:
     return "sso" if rng.random() < 0.6 else "password"
 
 
-def _habits(rng: random.Random, department: str) -> tuple[tuple[str, ...], tuple[float, ...]]:
+def habits(rng: random.Random, department: str) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    """Resources somebody of the department uses, and how much they like each."""
     own = DEPARTMENTS[department]
     chosen = rng.sample(COMPANY_WIDE, rng.randrange(3, 6))
     chosen += rng.sample(own, min(len(own), rng.randrange(3, 6)))

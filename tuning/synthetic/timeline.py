@@ -18,6 +18,21 @@ class Timeline:
             by_user.setdefault(draft.user_id, []).append(draft)
         self._by_user: Mapping[str, list[Draft]] = by_user
 
+    def count(self, since: float, until: float) -> int:
+        """How many events there are in [since, until)."""
+        return sum(since <= d.at < until for events in self._by_user.values() for d in events)
+
+    def of(self, user_id: str) -> list[Draft]:
+        """All ordinary events of the user."""
+        return self._by_user.get(user_id, [])
+
+    def interactive(self, user_id: str, since: float, until: float) -> int:
+        """How many interactive events the user has in [since, until)."""
+        return sum(
+            since <= draft.at < until and draft.fields["auth_kind"] == "interactive"
+            for draft in self.of(user_id)
+        )
+
     def service_accounts(self) -> list[str]:
         """The accounts that are no person's, in the order of their first event."""
         return [

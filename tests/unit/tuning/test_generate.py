@@ -120,29 +120,6 @@ def test_intruders_act_between_the_users_own_events() -> None:
     assert min(changes) >= 10
 
 
-def test_enterprise_has_few_anomalies_in_campaigns_of_every_type() -> None:
-    generated = generate("enterprise", events=60_000, seed=1)
-    assert sum(_anomalous(generated)) == 300
-    campaigns: dict[str, set[str]] = {}
-    for label in generated.labels:
-        if label["campaign_id"]:
-            campaigns.setdefault(str(label["campaign_id"]), set()).add(str(label["anomaly_type"]))
-    assert all(len(types) == 1 for types in campaigns.values())
-    assert set().union(*campaigns.values()) == {
-        "account_takeover",
-        "brute_force",
-        "credential_stuffing",
-        "low_and_slow_insider",
-        "lateral_movement",
-        "mfa_fatigue",
-        "off_hours_bulk_transfer",
-        "password_spraying",
-        "quiet_takeover",
-        "service_account_misuse",
-        "token_replay",
-    }
-
-
 def test_progress_adds_up_to_the_number_of_events() -> None:
     done: list[int] = []
     generate("seedlike", events=1_000, seed=1, progress=done.append)
