@@ -159,7 +159,7 @@ def context(user: User, device: Device, place: Place, day: int, rng: random.Rand
 def login(user: User, base: Fields, at: float, outcome: str, resource: str) -> Draft:
     """A sign-in attempt in the given context."""
     fields: Fields = {**base, "action": "login", "outcome": outcome, "resource": resource}
-    if outcome == "success":
+    if outcome == "success" and fields["auth_kind"] == "interactive":
         fields["mfa"] = fields["auth_method"] != "key"
     return Draft(at, user.user_id, fields)
 
