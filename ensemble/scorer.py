@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -15,6 +16,7 @@ from ensemble.verdict import Verdict
 from models.bundle import Bundle
 from models.manifest import BundleError, Schema
 from models.onnx_scorer import OnnxScorer
+from preprocessing import trail
 from preprocessing.embedded import EmbeddedHistory
 from preprocessing.event import AuthEvent
 from preprocessing.features import NAMES, SCHEMA, UnknownWindow, needed_facts
@@ -30,8 +32,8 @@ MOST_FIRST_VERDICTS = 1_000_000
 
 
 def feature_schema() -> Schema:
-    """The features this build computes."""
-    return Schema(SCHEMA, NAMES)
+    """The features this build computes, and the trails it keeps."""
+    return Schema(f"{SCHEMA}, {trail.SCHEMA}", NAMES)
 
 
 def load_bundle(path: Path) -> Bundle:
@@ -118,15 +120,17 @@ class Scorer:
         if not events:
             return []
         prepared = prepare(events, self.history, self.ensemble.spec.lens, now_s=now_s)
-        raw = self.raw(prepared.features)
+        raw = self.raw(prepared.views)
         origin = Origin(self._version)
         decided = self.ensemble.decide(prepared.features, prepared.context, raw, origin)
         self.history.learn(decided.learn)
         return [self._first_of(verdict) for verdict in decided.verdicts]
 
-    def raw(self, features: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
-        """Every detector's raw score of features (n, d)."""
-        return {name: scorer.score(features).values for name, scorer in self.detectors.items()}
+    def raw(self, views: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float64]]:
+        """Every detector's raw score of what it sees of n events (``Prepared.views``)."""
+        return {
+            name: scorer.score(views[scorer.sees]).values for name, scorer in self.detectors.items()
+        }
 
     def _first_of(self, verdict: Verdict) -> Verdict:
         first = self._first.get(verdict.event_id) if verdict.duplicate else None

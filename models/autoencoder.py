@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Features, NotFitted, Range, checked, require
+from models.base import Features, NotFitted, Range, View, checked, require
 from models.export import Graph, write_checked
 from models.onnx_scorer import INPUT
 from models.sample import training_sample
@@ -85,6 +85,7 @@ class Autoencoder:
     """
 
     name: ClassVar[str] = "autoencoder"
+    sees: ClassVar[View] = "features"
     search_space: ClassVar[Mapping[str, Range]] = {
         "hidden": Range(low=8, high=64, kind="int", log=True),
         "code": Range(low=2, high=8, kind="int"),

@@ -13,6 +13,12 @@ from numpy.typing import NDArray
 Features = NDArray[np.float32]
 """(n_events, n_features), every value finite, in bits: 0 is ordinary, one unit is a meaningful
 step."""
+Trails = NDArray[np.uint8]
+"""(n_events, n_steps, n_fields), a user's last events as levels, oldest first, the event itself
+last; zeros where there was none yet."""
+
+View = Literal["features", "trails"]
+"""What a detector may see of an event; also the name of the input of its ONNX file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +81,16 @@ class Detector(Protocol):
     """Its key in `models.DETECTORS`."""
     search_space: ClassVar[Mapping[str, Range]]
     """Parameters worth tuning, by `__init__` keyword."""
+    sees: ClassVar[View]
+    """Which array `fit` and `score` take: features (n_events, n_features), or trails (n_events,
+    n_steps, n_fields)."""
     effort: ClassVar[str]
     """The whole-numbered `__init__` keyword that fitting takes longer and does better with (epochs,
     trees, rows): a search first tries parameters with a part of it."""
 
-    def fit(self, x: Features) -> Self:
-        """Learn from ordinary events, shape (n_events, n_features), and return self; `x` is left
-        as it was.
+    def fit(self, x: NDArray[Any]) -> Self:
+        """Learn from ordinary events, as far as the detector `sees` them, and return self; `x` is
+        left as it was.
 
         Called once per instance. One row is enough to get an answer, though not a good one. The
         same rows, order and seed give the same detector. Raises `NoEvents`, `WrongShape` or
@@ -89,7 +98,7 @@ class Detector(Protocol):
         """
         ...
 
-    def score(self, x: Features) -> NDArray[np.float64]:
+    def score(self, x: NDArray[Any]) -> NDArray[np.float64]:
         """Scores of shape (n_events,), higher is more anomalous, never NaN.
 
         Pure and thread-safe; an event's score does not depend on the others in the batch. Raises
@@ -98,8 +107,8 @@ class Detector(Protocol):
         ...
 
     def export(self, path: Path) -> None:
-        """Write one ONNX file: input `features` float32 (n, n_features), output `score` float32
-        (n,).
+        """Write one ONNX file: input called as what it `sees`, `features` float32 (n, n_features)
+        or `trails` uint8 (n, n_steps, n_fields), output `score` float32 (n,).
 
         Raises `NotFitted`, or `ParityError` when the file does not give the scores of `score`;
         nothing is then written.
@@ -147,12 +156,14 @@ class NoEvents(ModelError):
 
 
 class WrongShape(ModelError):
-    """The features are not a matrix with the columns the detector was fitted on."""
+    """The features, or trails, of an event have not the shape the detector was fitted on."""
 
-    def __init__(self, expected_columns: int | None, shape: tuple[int, ...]) -> None:
-        columns = "at least 1" if expected_columns is None else str(expected_columns)
-        super().__init__(f"expected features of shape (n_events, {columns}), got {shape}")
-        self.expected_columns = expected_columns
+    def __init__(
+        self, expected: tuple[int | None, ...], shape: tuple[int, ...], view: View = "features"
+    ) -> None:
+        sizes = ", ".join("at least 1" if size is None else str(size) for size in expected)
+        super().__init__(f"expected {view} of shape (n_events, {sizes}), got {shape}")
+        self.expected = expected
         self.shape = shape
 
 
@@ -173,13 +184,21 @@ def checked(x: NDArray[Any], n_features: int | None = None) -> Features:
     Raises `WrongShape` or `NotFinite`. `n_features` None accepts any number of columns but 0.
     """
     if x.ndim != 2 or x.shape[1] == 0 or n_features not in (None, x.shape[1]):
-        raise WrongShape(n_features, x.shape)
+        raise WrongShape((n_features,), x.shape)
     # Beyond float32 a float64 would overflow to infinity with a warning; judge it before the cast.
     finite = np.isfinite(x) if x.dtype == np.float32 else np.abs(x) <= np.finfo(np.float32).max
     if not finite.all():
         row, column = (int(i) for i in np.argwhere(~finite)[0])
         raise NotFinite(row, column)
     return np.ascontiguousarray(x, dtype=np.float32)
+
+
+def checked_trails(x: NDArray[Any], shape: tuple[int, ...] | None = None) -> Trails:
+    """`x` as C-contiguous uint8 of shape (n, *shape), a copy only where needed; raises
+    `WrongShape`."""
+    if x.ndim != 3 or x.dtype != np.uint8 or shape not in (None, x.shape[1:]):
+        raise WrongShape(shape or (None, None), x.shape, "trails")
+    return np.ascontiguousarray(x)
 
 
 def require(ok: bool, detector: str, parameter: str, value: object, expected: str) -> None:

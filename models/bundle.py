@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
+from models.base import View
 from models.manifest import (
     FORMAT,
     KIND,
@@ -35,6 +36,7 @@ from models.manifest import (
 from models.onnx_scorer import OnnxScorer
 
 Content = bytes | Path
+ALL_FEATURES: Mapping[str, View] = {}
 
 
 class Bundle:
@@ -76,6 +78,11 @@ class Bundle:
         return tuple(self.manifest.detectors)
 
     @property
+    def sees(self) -> dict[str, View]:
+        """What each detector sees of an event."""
+        return self.manifest.sees
+
+    @property
     def files(self) -> tuple[str, ...]:
         """Names of all files but the manifest."""
         return tuple(self.manifest.files)
@@ -108,13 +115,15 @@ def write_bundle(
     schema: Schema,
     detectors: Mapping[str, Content],
     files: Mapping[str, Content],
+    sees: Mapping[str, View] = ALL_FEATURES,
     details: Details | None = None,
     created: str | None = None,
 ) -> Bundle:
     """Write a bundle at `path` and return it loaded.
 
     `detectors` maps a detector to its ONNX file or bytes, `files` a plain file name to what another
-    package wants to find there again. `created` (RFC 3339) is now unless given.
+    package wants to find there again. A detector sees features unless `sees` says otherwise.
+    `created` (RFC 3339) is now unless given.
 
     All or nothing: the bundle is complete under a temporary name beside `path` before it gets its
     own. A bundle already at `path` is replaced; anything else but an empty directory is left alone
@@ -135,6 +144,7 @@ def write_bundle(
         created=created or utc_now(),
         schema=schema,
         detectors={name: _onnx_name(name) for name in detectors},
+        sees={name: sees.get(name, "features") for name in detectors},
         details=details or Details(),
         libraries=library_versions(),
         files={name: Stored(len(data), digest(data)) for name, data in contents.items()},

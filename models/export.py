@@ -11,8 +11,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from models.base import Features, ModelError
-from models.onnx_scorer import INPUT, OUTPUT, TILE_KEY, OnnxScorer
+from models.base import Features, ModelError, View
+from models.onnx_scorer import OUTPUT, TILE_KEY, OnnxScorer
 
 OPSETS = (("", 17), ("ai.onnx.ml", 3))
 """Old enough for every onnxruntime since 1.12, new enough for every operator used here."""
@@ -23,6 +23,7 @@ ROUNDING = 1e-5
 """What float32 may cost in any case, as a share of a score's size (of order 1 for every detector):
 some hundred roundings of 6e-8 each."""
 _STREWN_BITS = 3.0
+_TYPES: dict[View, int] = {"features": TensorProto.FLOAT, "trails": TensorProto.UINT8}
 
 
 class ParityError(ModelError):
@@ -38,10 +39,14 @@ class ParityError(ModelError):
 
 
 class Graph:
-    """An ONNX graph under construction; a method returns the name of the tensor it made."""
+    """An ONNX graph under construction; a method returns the name of the tensor it made.
 
-    def __init__(self, n_features: int) -> None:
-        self.n_features = n_features
+    `shape` is that of one event's features, or of its trail.
+    """
+
+    def __init__(self, *shape: int, sees: View = "features") -> None:
+        self.sees = sees
+        self.shape = shape
         self._nodes: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
 
@@ -65,7 +70,7 @@ class Graph:
         graph = helper.make_graph(
             nodes,
             "ztad",
-            [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["n", self.n_features])],
+            [helper.make_tensor_value_info(self.sees, _TYPES[self.sees], ["n", *self.shape])],
             [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["n"])],
             self._constants,
         )

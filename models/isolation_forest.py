@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import IsolationForest as Forest
 
-from models.base import Features, NotFitted, Range, checked, require
+from models.base import Features, NotFitted, Range, View, checked, require
 from models.export import Graph, write_checked
 from models.onnx_scorer import INPUT
 from models.sample import training_sample
@@ -67,6 +67,7 @@ class IsolationForest:
     """
 
     name: ClassVar[str] = "isolation_forest"
+    sees: ClassVar[View] = "features"
     search_space: ClassVar[Mapping[str, Range]] = {
         "n_trees": Range(low=50, high=400, kind="int", log=True),
         "sample_size": Range(low=64, high=2048, kind="int", log=True),

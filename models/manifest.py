@@ -11,10 +11,10 @@ from typing import Any
 
 import msgspec
 
-from models.base import ModelError
+from models.base import ModelError, View
 
 KIND = "ztad model bundle"
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 #: Of a file in a bundle; a version has such a name too, because a folder is called after it.
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
@@ -58,10 +58,10 @@ class Details(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything `manifest.json` holds. Adding, renaming or removing a field raises `FORMAT`.
 
-    `created` is RFC 3339 in UTC. `detectors` maps a detector to its ONNX file, `files` every file
-    but the manifest to its checksum. `checksum` covers the manifest itself: the SHA-256 of its
-    text with this field empty. It guards against accidents, not against an author who recomputes
-    it.
+    `created` is RFC 3339 in UTC. `detectors` maps a detector to its ONNX file, `sees` to what it
+    sees of an event, `files` every file but the manifest to its checksum. `checksum` covers the
+    manifest itself: the SHA-256 of its text with this field empty. It guards against accidents, not
+    against an author who recomputes it.
     """
 
     kind: str
@@ -70,6 +70,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     created: str
     schema: Schema
     detectors: dict[str, str]
+    sees: dict[str, View]
     details: Details
     libraries: dict[str, str]
     files: dict[str, Stored]
@@ -101,6 +102,17 @@ class NewerFormat(BundleError):
         super().__init__(
             path,
             f"made by a newer ztad (bundle format {found}, this one reads {FORMAT}): upgrade ztad",
+        )
+        self.found = found
+
+
+class OlderFormat(BundleError):
+    """An earlier release wrote it."""
+
+    def __init__(self, path: str, found: int) -> None:
+        super().__init__(
+            path,
+            f"made by an older ztad (bundle format {found}, this one reads {FORMAT}): train anew",
         )
         self.found = found
 
@@ -182,6 +194,8 @@ def parse(content: bytes, path: str) -> Manifest:
         raise NotABundle(path, f"{MANIFEST} says kind {head.kind!r}")
     if head.format > FORMAT:
         raise NewerFormat(path, head.format)
+    if head.format < FORMAT:
+        raise OlderFormat(path, head.format)
     try:
         manifest = msgspec.json.decode(content, type=Manifest)
     except msgspec.DecodeError as error:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.svm import OneClassSVM as Svm
 
-from models.base import Features, NotFitted, Range, checked, require
+from models.base import Features, NotFitted, Range, View, checked, require
 from models.export import Graph, write_checked
 from models.onnx_scorer import INPUT
 from models.sample import training_sample
@@ -67,6 +67,7 @@ class OneClassSVM:
     """
 
     name: ClassVar[str] = "one_class_svm"
+    sees: ClassVar[View] = "features"
     search_space: ClassVar[Mapping[str, Range]] = {
         "nu": Range(low=0.01, high=0.5, log=True),
         "width": Range(low=0.3, high=30.0, log=True),

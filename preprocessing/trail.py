@@ -28,6 +28,9 @@ from preprocessing.event import Action, AuthEvent, AuthKind
 from preprocessing.history import CATEGORIES, FACTS
 from preprocessing.values import Values
 
+#: Changes whenever a step holds something else.
+SCHEMA = "trails-1"
+
 #: Steps of a trail.
 LENGTH = 16
 

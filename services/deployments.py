@@ -132,12 +132,11 @@ class Preprocessor:
 
 
 class DetectorReplica:
-    """One detector in every version in use, as ONNX sessions: features in, raw scores out."""
+    """One detector in every version in use, as ONNX sessions: what it sees in, raw scores out."""
 
     def __init__(self, bundle: str, detector: str) -> None:
         loaded = load_bundle(Path(bundle))
         self._detector = detector
-        self._columns = len(loaded.schema.names)
         self._scorers: Versions[OnnxScorer | None] = Versions(self._scorer)
         self._canned = self._scorers.add(loaded)
         self._behind = _background()
@@ -163,7 +162,8 @@ class DetectorReplica:
         """A replica that cannot score is not alive, whatever its process says."""
         if self._canned is None:
             return
-        scores = self._canned.score(np.zeros((1, self._columns), np.float32)).values
+        nothing = bytes(self._canned.row_bytes)
+        scores = self._canned.score(self._canned.rows(nothing, 1)).values
         if not np.isfinite(scores).all():
             raise RuntimeError("canned event got no finite score")
 
@@ -262,8 +262,7 @@ def _background() -> ThreadPoolExecutor:
 def _scored(scorer: OnnxScorer | None, work: Work) -> bytes | None:
     if scorer is None:
         return None
-    x = np.frombuffer(work.values, np.float32).reshape(-1, work.columns)
-    return scorer.score(x).values.tobytes()
+    return scorer.score(scorer.rows(work.values, work.rows)).values.tobytes()
 
 
 def _decoded(payload: Payload, now_s: float) -> list[Decoded]:
@@ -293,6 +292,7 @@ def _part(
         live=live,
         columns=prepared.features.shape[1],
         values=prepared.features.tobytes(),
+        trails=prepared.trails.tobytes(),
         context=context.encode(),
         items=items if every or rows is None else [items[row] for row in rows],
         event_ids=context.event_ids,

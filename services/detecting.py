@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 
+from models.base import View
 from services.recording import Call, called
 from services.telemetry import noted
 from services.wire import Part, Work
@@ -26,15 +27,18 @@ Scores = dict[str, bytes]
 
 class Detectors:
     """All detectors, side by side. One that fails or is late is left out until it has answered for
-    a canned event behind the scenes: no caller waits for it twice."""
+    a canned event behind the scenes: no caller waits for it twice. Each is given what it ``sees``,
+    features where nothing is said."""
 
     def __init__(
         self,
         calls: Mapping[str, Call],
+        sees: Mapping[str, View],
         canned: Callable[[], Awaitable[list[Part]]],
         transient: tuple[type[Exception], ...],
     ) -> None:
         self._calls = calls
+        self._sees = sees
         self._canned = canned
         self._transient = transient
         self._resting: dict[str, asyncio.Task[None]] = {}
@@ -51,14 +55,14 @@ class Detectors:
     async def detect(self, parts: list[Part]) -> list[Scores]:
         """For each part the raw scores of the detectors that answered in time and that its version
         has."""
-        work = works(parts)
         asked = {name: call for name, call in self._calls.items() if name not in self._resting}
-        answers = await asyncio.gather(*(self._ask(name, asked[name], work) for name in asked))
+        answers = await asyncio.gather(*(self._ask(name, asked[name], parts) for name in asked))
         return by_part(dict(zip(asked, answers, strict=True)), len(parts))
 
-    async def _ask(self, name: str, call: Call, work: list[Work]) -> list[bytes | None] | None:
+    async def _ask(self, name: str, call: Call, parts: list[Part]) -> list[bytes | None] | None:
         """One detector's scores, retried once if its replica died; None if it does not answer."""
         deadline = time.monotonic() + DETECTOR_DEADLINE_S
+        work = self._works(name, parts)
         for attempt in range(2):
             self.retries[name] += attempt
             try:
@@ -84,16 +88,22 @@ class Detectors:
         while not answered:
             await asyncio.sleep(REST_S)
             try:
-                await called(call, works(await self._canned()), within_s=5.0)
+                await called(call, self._works(name, await self._canned()), within_s=5.0)
                 answered = True
             except Exception:  # whatever it is, the others decide meanwhile
                 LOG.debug("%s does not answer yet", name, exc_info=True)
         del self._resting[name]
 
+    def _works(self, name: str, parts: list[Part]) -> list[Work]:
+        return works(parts, self._sees.get(name, "features"))
 
-def works(parts: list[Part]) -> list[Work]:
+
+def works(parts: list[Part], view: View) -> list[Work]:
     """What a detector needs of parts."""
-    return [Work(part.live.version, part.live.path, part.columns, part.values) for part in parts]
+    return [
+        Work(part.live.version, part.live.path, len(part.event_ids), part.seen(view))
+        for part in parts
+    ]
 
 
 def by_part(answers: Mapping[str, list[bytes | None] | None], parts: int) -> list[Scores]:

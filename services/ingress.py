@@ -59,6 +59,7 @@ class _Gateway:
         )
         detectors = {name: _by_value(handle) for name, handle in detectors.items()}
         metrics = GatewayMetrics()
+        bundle = load_bundle(Path(args["bundle"]))
         stages = Stages(
             prepare=preprocessor.prepare,
             learn=preprocessor.learn,
@@ -69,8 +70,9 @@ class _Gateway:
             shadow_judge=combiner.shadow,
             record=recorder.record,
             first=recorder.first,
+            sees=bundle.sees,
         )
-        start = only(load_bundle(Path(args["bundle"])).version, args["bundle"])
+        start = only(bundle.version, args["bundle"])
         pipeline = Pipeline(
             measured(stages, metrics, UNREACHABLE), start, transient=UNREACHABLE, tracing=tracing
         )

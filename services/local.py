@@ -70,6 +70,7 @@ def local_gateway(
         shadow_judge=LocalCall(combiner.shadow),
         record=LocalCall(recorder.record),
         first=LocalCall(recorder.first),
+        sees=bundle.sees,
     )
     metrics = GatewayMetrics()
     pipeline = Pipeline(measured(stages, metrics, ()), only(bundle.version, path))

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from models.base import View
 from services.detecting import Detectors, Scores
 from services.recording import Call, RecordQueue, called
 from services.records import recorded
@@ -32,7 +33,10 @@ RETRY_PAUSE_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """The remote methods that the pipeline calls; those of the shadow run beside the others."""
+    """The remote methods that the pipeline calls; those of the shadow run beside the others.
+
+    ``sees`` tells what a detector sees of events, features where it says nothing.
+    """
 
     prepare: Call
     learn: Call
@@ -43,6 +47,7 @@ class Stages:
     shadow_judge: Call
     record: Call
     first: Call
+    sees: Mapping[str, View] = field(default_factory=dict)
 
 
 class StageUnavailable(RuntimeError):
@@ -107,8 +112,8 @@ class Pipeline:
         self._learn: list[str] = []
         self._queue = RecordQueue(stages.record)
         self._repeats = Repeats(self._queue, stages.first, self._transient)
-        self._detectors = Detectors(stages.detectors, self._canned, self._transient)
-        self.shadow = Shadow(stages.shadow_detectors, stages.shadow_judge, self._queue)
+        self._detectors = Detectors(stages.detectors, stages.sees, self._canned, self._transient)
+        self.shadow = Shadow(stages.shadow_detectors, stages.sees, stages.shadow_judge, self._queue)
         #: Calls made again because the first was not answered, by stage.
         self.retries: Counter[str] = self._detectors.retries
 

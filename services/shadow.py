@@ -10,6 +10,7 @@ import logging
 from collections import deque
 from collections.abc import Mapping
 
+from models.base import View
 from services.detecting import by_part, works
 from services.recording import Call, RecordQueue, called
 from services.records import recorded
@@ -32,10 +33,12 @@ class Shadow:
     def __init__(
         self,
         detectors: Mapping[str, Call],
+        sees: Mapping[str, View],
         judge: Call,
         queue: RecordQueue,
     ) -> None:
         self._detectors = detectors
+        self._sees = sees
         self._judge = judge
         self._queue = queue
         self._waiting: deque[Part] = deque()
@@ -79,8 +82,12 @@ class Shadow:
     async def _score(self, part: Part) -> None:
         answers = await asyncio.gather(
             *(
-                called(call, works([part]), within_s=SHADOW_DEADLINE_S)
-                for call in self._detectors.values()
+                called(
+                    call,
+                    works([part], self._sees.get(name, "features")),
+                    within_s=SHADOW_DEADLINE_S,
+                )
+                for name, call in self._detectors.items()
             )
         )
         raw = by_part(dict(zip(self._detectors, answers, strict=True)), 1)[0]

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from models.base import View
 from services.routing import Live, Routing
 
 Framing = Literal["events", "array", "lines"]
@@ -39,9 +40,10 @@ class Payload:
 class Part:
     """The events of a payload that one version is to judge, as that version sees them.
 
-    ``values`` is float32 (rows, columns) as bytes, ``context`` an encoded
-    ``preprocessing.prepare.Context``. ``items`` gives each row's place in the payload,
-    ``duplicates`` the rows whose event id is a repeated one.
+    ``values`` is float32 (rows, columns) as bytes, ``trails`` uint8 (rows, LENGTH, WIDTH) of
+    ``preprocessing.trail``, ``context`` an encoded ``preprocessing.prepare.Context``.
+    ``items`` gives each row's place in the payload, ``duplicates`` the rows whose event id is a
+    repeated one.
     """
 
     live: Live
@@ -51,6 +53,11 @@ class Part:
     items: list[int]
     event_ids: list[str]
     duplicates: list[int] = field(default_factory=list)
+    trails: bytes = b""
+
+    def seen(self, view: View) -> bytes:
+        """What a detector sees of these events."""
+        return self.trails if view == "trails" else self.values
 
     def matrix(self) -> NDArray[np.float32]:
         """The feature values, float32 (rows, columns); read-only."""
@@ -74,11 +81,11 @@ class Features:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Features on their way to a detector, for one version of it."""
+    """What one version of a detector sees of some events, on its way there."""
 
     version: str
     path: str
-    columns: int
+    rows: int
     values: bytes
 
 

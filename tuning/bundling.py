@@ -59,6 +59,7 @@ def write(trained: Trained, path: Path, *, version: str, origin: Origin) -> Bund
             version=version,
             schema=feature_schema(),
             detectors=_exported(trained.detectors, Path(folder)),
+            sees={name: detector.sees for name, detector in trained.detectors.items()},
             files={
                 ENSEMBLE_FILE: trained.spec.encode(),
                 HISTORY_FILE: trained.history,

@@ -31,12 +31,16 @@ MOST_RAISED = 3
 DECADES = (0.5, 4.0)
 
 
-def excursions(rows: Features, surprise: Surprise, *, seed: int, count: int = COUNT) -> Features:
-    """``count`` rows made from the features (n, d), n >= 1, of later events; float32 (count, d)."""
+def excursions(
+    rows: Features, surprise: Surprise, *, seed: int, count: int = COUNT
+) -> tuple[Features, NDArray[np.intp]]:
+    """``count`` rows made from the features (n, d), n >= 1, of later events: float32 (count, d),
+    and of which row each was made (count,)."""
     rng = np.random.default_rng(seed)
-    usual = rows[~notable(surprise(rows))]
-    base = usual if len(usual) else rows
-    made = base[rng.integers(len(base), size=count)].astype(np.float32)
+    usual = np.flatnonzero(~notable(surprise(rows)))
+    base = usual if len(usual) else np.arange(len(rows))
+    drawn = base[rng.integers(len(base), size=count)]
+    made = rows[drawn].astype(np.float32)
     raised = _raised(rng, count, rows.shape[1])
     decades = rng.uniform(*DECADES, size=made.shape)
     for index, curve in enumerate(surprise.curves):
@@ -44,7 +48,7 @@ def excursions(rows: Features, surprise: Surprise, *, seed: int, count: int = CO
         made[:, index] = np.where(
             raised[:, index], np.maximum(made[:, index], value), made[:, index]
         )
-    return np.clip(made, 0.0, CAP)
+    return np.clip(made, 0.0, CAP), drawn
 
 
 def _raised(rng: np.random.Generator, count: int, width: int) -> NDArray[np.bool_]:

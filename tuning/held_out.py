@@ -21,6 +21,7 @@ from models.bundle import Bundle
 from preprocessing.event import AuthEvent
 from preprocessing.features import measured
 from preprocessing.prepare import Observed
+from preprocessing.trail import Trails
 from tuning import bundling
 from tuning.counting import Counts, Users, Values, alerts, objective, recall, resampled, with_made
 from tuning.data import Labels, fingerprint
@@ -108,8 +109,13 @@ def compare(
             for name, candidate in (("default", default), ("tuned", tuned))
         ]
     if labels is None:
-        made = excursions(seen[0].features, seen[0].scorer.ensemble.spec.surprise, seed=seed)
-        counts = [_unlabelled(one, parts.held_out, made) for one in seen]
+        surprise = seen[0].scorer.ensemble.spec.surprise
+        made, drawn = excursions(seen[0].features, surprise, seed=seed)
+        trails = seen[0].trails[drawn]
+        counts = [
+            with_made(_alerts_all_false(one, parts.held_out), one.alerted(made, trails))
+            for one in seen
+        ]
     else:
         counts = [_labelled(one, parts.held_out, judged, anomalous) for one in seen]
     return compared(counts[0], counts[1], budget=budget, seed=seed)
@@ -132,10 +138,12 @@ def compared(default: Counts, tuned: Counts, *, budget: float, seed: int) -> Com
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """Held-out events as one version saw them: features (n, d), alerts (n,), first of their id."""
+    """Held-out events as one version saw them: features (n, d), trails (n, LENGTH, WIDTH), alerts
+    (n,), first of their id."""
 
     scorer: Scorer
     features: Features
+    trails: Trails
     flagged: Mask
     first: Mask
 
@@ -143,7 +151,7 @@ class _Seen:
     def by(cls, bundle: Bundle, events: Sequence[AuthEvent]) -> _Seen:
         scorer = Scorer(load_bundle(bundle.path))
         spec, history = scorer.ensemble.spec, scorer.history
-        features, flagged, first = [], [], []
+        features, trails, flagged, first = [], [], [], []
         for start in range(0, len(events), BATCH):
             batch = events[start : start + BATCH]
             facts = history.observe(batch, now_s=batch[-1].timestamp.timestamp())
@@ -151,21 +159,26 @@ class _Seen:
             decided = scorer.ensemble.decide(
                 prepared.features,
                 prepared.context,
-                scorer.raw(prepared.features),
+                scorer.raw(prepared.views),
                 Answering(bundle.version),
             )
             history.learn(decided.learn)
             features.append(measured(facts.values, spec.windows))
+            trails.append(facts.trails)
             flagged += [verdict.is_anomaly for verdict in decided.verdicts]
             first.append(~facts.duplicate)
         return cls(
-            scorer, np.concatenate(features), np.array(flagged, np.bool_), np.concatenate(first)
+            scorer,
+            np.concatenate(features),
+            np.concatenate(trails),
+            np.array(flagged, np.bool_),
+            np.concatenate(first),
         )
 
-    def alerted(self, features: Features) -> Mask:
-        """Which rows of features (n, d) would be alerted."""
+    def alerted(self, features: Features, trails: Trails) -> Mask:
+        """Which rows of features (n, d) and trails (n, LENGTH, WIDTH) would be alerted."""
         ensemble = self.scorer.ensemble
-        raw = self.scorer.raw(ensemble.spec.surprise(features))
+        raw = self.scorer.raw({"features": ensemble.spec.surprise(features), "trails": trails})
         exceedance = ensemble.spec.combined.exceedance(ensemble.combined_surprise(raw))
         return np.asarray(exceedance < 1.0 - ensemble.spec.threshold)
 
@@ -175,10 +188,10 @@ def _labelled(seen: _Seen, events: Sequence[AuthEvent], judged: Mask, anomalous:
     return Users.of_events(events, judged).counts(seen.flagged, judged, anomalous)
 
 
-def _unlabelled(seen: _Seen, events: Sequence[AuthEvent], made: Features) -> Counts:
-    """Every alert on a real event is false."""
+def _alerts_all_false(seen: _Seen, events: Sequence[AuthEvent]) -> Counts:
+    """Where nobody labelled: every alert on a real event is false."""
     nothing = np.zeros(len(events), np.bool_)
-    return with_made(_labelled(seen, events, ~nothing, nothing), seen.alerted(made))
+    return _labelled(seen, events, ~nothing, nothing)
 
 
 def _figures(counts: Counts, drawn: Counts, allowed: float) -> Figures:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from ensemble.metrics import average_precision
 from preprocessing.event import AuthEvent
 from preprocessing.surprise import fit as fit_surprise
+from preprocessing.trail import Trails
 from tuning.counting import Users, alerts, objective, recall, resampled, with_made
 from tuning.data import Labels
 from tuning.excursions import excursions
@@ -71,7 +72,8 @@ class TrialData:
 
     ``habits`` are those of the training slice of n events and of the validation slice of m after
     it. ``judged`` (m,) says which of these count, ``anomalous`` (m,) which of them are to be
-    caught; where nobody labelled any, ``made`` (k, d) excursions are. ``allowed`` is how many
+    caught; where nobody labelled any, ``made`` (k, d) excursions are, after what ``made_trails``
+    (k, LENGTH, WIDTH) tell. ``allowed`` is how many
     alerts per 1,000 user-days ordinary events may make without a reduction.
     """
 
@@ -82,6 +84,7 @@ class TrialData:
     judged: Mask
     anomalous: Mask
     made: Features
+    made_trails: Trails
     allowed: float
     seed: int
 
@@ -114,11 +117,13 @@ def trial_data(
     nothing_known = np.zeros(len(training), np.bool_)
     found, _ = habits(training, nothing_known, settings, later=later, step=step)
     judged, anomalous = truth(later, labels, "validation")
-    made = np.empty((0, 0), np.float32)
+    made, trails = np.empty((0, 0), np.float32), found.trails[len(training) :]
+    drawn = np.empty(0, np.intp)
     if labels is None:
         features = found.features(settings.windows)
         ordinary = features[: len(training)][found.ordinary(nothing_known, settings.windows)]
-        made = excursions(features[len(training) :], fit_surprise(ordinary), seed=settings.seed)
+        surprise = fit_surprise(ordinary)
+        made, drawn = excursions(features[len(training) :], surprise, seed=settings.seed)
     return TrialData(
         habits=found,
         training=len(training),
@@ -127,6 +132,7 @@ def trial_data(
         judged=judged,
         anomalous=anomalous,
         made=made,
+        made_trails=trails[drawn],
         allowed=settings.budget,
         seed=settings.seed,
     )
@@ -193,11 +199,15 @@ def _rarities(
     windows = chosen(choice, settings).windows
     features = data.habits.features(windows)
     nothing_known = np.zeros(data.training, np.bool_)
-    rows = features[: data.training][data.habits.ordinary(nothing_known, windows)]
+    rows = np.flatnonzero(data.habits.ordinary(nothing_known, windows))
+    trails = data.habits.trails
     for effort in EFFORTS:
-        fitted = fit(rows, chosen(choice, settings, effort=effort / 100.0))
-        made = np.empty(0) if data.labelled else fitted.exceedance(data.made)
-        yield float(effort), Rarity(fitted.exceedance(features[data.training :]), made)
+        fitted = fit(features[rows], trails[rows], chosen(choice, settings, effort=effort / 100.0))
+        later = fitted.exceedance(features[data.training :], trails[data.training :])
+        made = np.empty(0)
+        if not data.labelled:
+            made = fitted.exceedance(data.made, data.made_trails)
+        yield float(effort), Rarity(later, made)
 
 
 def truth(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,15 +21,20 @@ from ensemble.calibration import fit as fit_calibration
 from ensemble.combine import Method, combine, surprise
 from ensemble.decision import EnsembleSpec
 from models import DETECTORS, resolve
-from models.base import Detector
+from models.base import Detector, View
 from preprocessing.embedded import EmbeddedHistory
 from preprocessing.event import AuthEvent
 from preprocessing.features import DEFAULT_WINDOWS, Windows, measured, needed_facts, plain
+from preprocessing.history import Facts
 from preprocessing.surprise import Surprise
 from preprocessing.surprise import fit as fit_surprise
+from preprocessing.trail import Trails
 from tuning.ordinary import ordinary
 
+T = TypeVar("T", bound=np.generic)
 Features = NDArray[np.float32]
+Views = Mapping[View, NDArray[Any]]
+"""What detectors see of n events."""
 Mask = NDArray[np.bool_]
 Values = NDArray[np.float64]
 
@@ -94,10 +99,11 @@ Step = Callable[[str], None]
 @dataclass(frozen=True, slots=True)
 class Habits:
     """Facts (n, len(FACTS)) of events in order: ``first`` of the training events as the first pass
-    saw them, ``facts`` of those and of later ones as the second did."""
+    saw them, ``facts`` of those and of later ones as the second did, with their ``trails``."""
 
     first: Values
     facts: Values
+    trails: Trails
 
     def features(self, windows: Windows) -> Features:
         """Features of every event."""
@@ -119,18 +125,18 @@ class Fitted:
     combined: Calibration
     settings: TrainingSettings
 
-    def raw(self, features: Features) -> dict[str, Values]:
-        """Every detector's raw score of features (n, d)."""
-        decades = self.surprise(features)
-        return {name: detector.score(decades) for name, detector in self.detectors.items()}
+    def raw(self, features: Features, trails: Trails) -> dict[str, Values]:
+        """Every detector's raw score of features (n, d) and trails (n, LENGTH, WIDTH)."""
+        views: Views = {"features": self.surprise(features), "trails": trails}
+        return _raw(self.detectors, views)
 
     def combine(self, raw: Mapping[str, Values]) -> Values:
         """Combined surprise (n,)."""
         return _combined(raw, self.calibrations, self.settings)
 
-    def exceedance(self, features: Features) -> Values:
+    def exceedance(self, features: Features, trails: Trails) -> Values:
         """Share of ordinary events that score higher (n,)."""
-        return self.combined.exceedance(self.combine(self.raw(features)))
+        return self.combined.exceedance(self.combine(self.raw(features, trails)))
 
 
 def train(
@@ -165,24 +171,26 @@ def habits(
     """Both passes over training events in order; then ``later`` ones, which are learned as in
     serving: all but what the provisional ensemble alerts. ``known`` (n,) are anomalous."""
     step("learning habits")
-    first, _ = _run(ordered, settings, lambda rows, x, learning: ~known[rows] & plain(x))
+    first, trails, _ = _run(ordered, settings, lambda rows, x, facts: ~known[rows] & plain(x))
     features = measured(first, settings.windows)
     chosen = _some(ordinary(features, known), ~known)
     step("fitting a provisional ensemble")
-    provisional = fit(features[chosen], _fast(settings))
+    provisional = fit(features[chosen], trails[chosen], _fast(settings))
     unlearned = np.full(len(ordered) + len(later), UNLEARNED_SHARE)
     unlearned[len(ordered) :] = 1.0 - settings.threshold(ordered)
     kept_out = np.concatenate([known, np.zeros(len(later), np.bool_)])
     step("learning habits again, without what looks strange")
-    facts, history = _run(
+    facts, trails, history = _run(
         [*ordered, *later],
         settings,
         # As serving does: of users in learning mode all that is plain, or nothing could begin.
-        lambda rows, x, learning: (
-            ~kept_out[rows] & plain(x) & (learning | (provisional.exceedance(x) > unlearned[rows]))
+        lambda rows, x, now: (
+            ~kept_out[rows]
+            & plain(x)
+            & (now.learning | (provisional.exceedance(x, now.trails) > unlearned[rows]))
         ),
     )
-    return Habits(first, facts), history
+    return Habits(first, facts, trails), history
 
 
 def _finish(
@@ -195,9 +203,9 @@ def _finish(
 ) -> Trained:
     features = found.features(settings.windows)
     chosen = found.ordinary(known, settings.windows)
-    fitted = fit(features[chosen], settings, step)
+    fitted = fit(features[chosen], found.trails[chosen], settings, step)
     step("calibrating")
-    raw = fitted.raw(features)
+    raw = fitted.raw(features, found.trails)
     spec = EnsembleSpec(
         method=settings.method,
         weights=dict(settings.weights),
@@ -221,16 +229,23 @@ def _finish(
     )
 
 
-def fit(rows: Features, settings: TrainingSettings, step: Step = lambda name: None) -> Fitted:
-    """Surprise, detectors and calibrations on the features of ordinary events (n, d)."""
+def fit(
+    rows: Features,
+    trails: Trails,
+    settings: TrainingSettings,
+    step: Step = lambda name: None,
+) -> Fitted:
+    """Surprise, detectors and calibrations on the features (n, d) and the trails (n, LENGTH, WIDTH)
+    of ordinary events."""
     surprise_of = fit_surprise(rows)
-    decades = surprise_of(rows)
-    sample = _sample(decades, MOST_ROWS, settings.seed)
+    views: Views = {"features": surprise_of(rows), "trails": trails}
+    sample = {view: _sample(seen, MOST_ROWS, settings.seed) for view, seen in views.items()}
     detectors: dict[str, Detector] = {}
     for name in settings.detectors:
         step(f"fitting {name}")
-        detectors[name] = _detector(name, settings).fit(sample)
-    raw = {name: detector.score(decades) for name, detector in detectors.items()}
+        detector = _detector(name, settings)
+        detectors[name] = detector.fit(sample[detector.sees])
+    raw = _raw(detectors, views)
     calibrations = {name: fit_calibration(values) for name, values in raw.items()}
     combined = fit_calibration(_combined(raw, calibrations, settings))
     return Fitted(surprise_of, detectors, calibrations, combined, settings)
@@ -239,21 +254,27 @@ def fit(rows: Features, settings: TrainingSettings, step: Step = lambda name: No
 def _run(
     events: Sequence[AuthEvent],
     settings: TrainingSettings,
-    learnable: Callable[[slice, Features, Mask], Mask],
-) -> tuple[Values, EmbeddedHistory]:
-    """Facts of every event in order, learning block by block what ``learnable`` allows."""
+    learnable: Callable[[slice, Features, Facts], Mask],
+) -> tuple[Values, Trails, EmbeddedHistory]:
+    """Facts and trail of every event in order, learning block by block what ``learnable`` allows
+    of the rows, by their features and what else is known."""
     history = EmbeddedHistory()
-    blocks = []
+    blocks, trails = [], []
     size = max(1, min(LEARN_EVERY, len(events) // LEAST_LEARNINGS))
     for start in range(0, len(events), size):
         block = events[start : start + size]
         rows = slice(start, start + len(block))
         facts = history.observe(block, now_s=block[-1].timestamp.timestamp())
         features = measured(facts.values, settings.windows)
-        allowed = learnable(rows, features, facts.learning)
+        allowed = learnable(rows, features, facts)
         history.learn(event.event_id for event, ok in zip(block, allowed, strict=True) if ok)
         blocks.append(facts.values)
-    return np.concatenate(blocks), history
+        trails.append(facts.trails)
+    return np.concatenate(blocks), np.concatenate(trails), history
+
+
+def _raw(detectors: Mapping[str, Detector], views: Views) -> dict[str, Values]:
+    return {name: detector.score(views[detector.sees]) for name, detector in detectors.items()}
 
 
 def _combined(
@@ -281,7 +302,7 @@ def _some(wanted: Mask, otherwise: Mask) -> Mask:
     return next((mask for mask in (wanted, otherwise) if mask.any()), np.ones_like(wanted))
 
 
-def _sample(rows: Features, most: int, seed: int) -> Features:
+def _sample(rows: NDArray[T], most: int, seed: int) -> NDArray[T]:
     return rows[np.random.default_rng(seed).permutation(len(rows))[:most]]
 
 

@@ -46,13 +46,13 @@ def test_contributions_add_up(explainer: ShapExplainer) -> None:
 def test_value_is_what_the_ensemble_says(explainer: ShapExplainer, bundle: Bundle) -> None:
     scorer = Scorer(bundle)
     x = strange(explainer, travel_speed=6.0, hour_bits=3.0)
-    expected = scorer.ensemble.combined_surprise(scorer.raw(x[np.newaxis]))[0]
+    expected = scorer.ensemble.combined_surprise(scorer.raw({"features": x[np.newaxis]}))[0]
     assert explainer.explain(x)["value"] == pytest.approx(expected, abs=1e-6)
 
 
 def test_base_is_the_mean_over_the_background(explainer: ShapExplainer, bundle: Bundle) -> None:
     scorer = Scorer(bundle)
-    mean = scorer.ensemble.combined_surprise(scorer.raw(explainer.background)).mean()
+    mean = scorer.ensemble.combined_surprise(scorer.raw({"features": explainer.background})).mean()
     told = explainer.explain(strange(explainer, bytes_user=9.0))
     assert told["base"] == pytest.approx(mean, abs=1e-4)
 

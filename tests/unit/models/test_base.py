@@ -50,4 +50,4 @@ def test_float64_beyond_float32_is_not_finite() -> None:
 def test_wrong_shape_carries_both_shapes() -> None:
     with pytest.raises(WrongShape) as raised:
         checked(np.zeros((2, 3), dtype=np.float32), 4)
-    assert (raised.value.expected_columns, raised.value.shape) == (4, (2, 3))
+    assert (raised.value.expected, raised.value.shape) == ((4,), (2, 3))

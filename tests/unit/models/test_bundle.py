@@ -11,6 +11,7 @@ import pytest
 from models.bundle import Bundle, copy_bundle, write_bundle
 from models.export import Graph
 from models.manifest import (
+    FORMAT,
     BundleError,
     Details,
     FileChanged,
@@ -19,6 +20,7 @@ from models.manifest import (
     NewerFormat,
     NotABundle,
     NotReplaceable,
+    OlderFormat,
     Schema,
     UnknownFile,
     UnsafeName,
@@ -86,7 +88,7 @@ def test_detector_from_a_file(tmp_path: Path) -> None:
 
 def test_manifest_is_readable_json(path: Path) -> None:
     manifest = json.loads((path / "manifest.json").read_text())
-    assert manifest["format"] == 1
+    assert manifest["format"] == FORMAT
     assert manifest["files"]["calibration.json"]["size"] == 2
 
 
@@ -169,10 +171,29 @@ def test_other_json(path: Path, text: str) -> None:
 
 
 def test_newer_format(path: Path) -> None:
-    newer = {"kind": "ztad model bundle", "format": 2, "unheard_of": []}
+    newer = {"kind": "ztad model bundle", "format": FORMAT + 1, "unheard_of": []}
     (path / "manifest.json").write_text(json.dumps(newer))
     with pytest.raises(NewerFormat, match=r"made by a newer ztad .*: upgrade ztad"):
         Bundle.load(path)
+
+
+def test_older_format(path: Path) -> None:
+    older = {"kind": "ztad model bundle", "format": FORMAT - 1}
+    (path / "manifest.json").write_text(json.dumps(older))
+    with pytest.raises(OlderFormat, match=r"made by an older ztad .*: train anew"):
+        Bundle.load(path)
+
+
+def test_what_a_detector_sees_is_on_record(tmp_path: Path) -> None:
+    write_bundle(
+        tmp_path / "b",
+        version="1",
+        schema=Schema("features-1", ("a",)),
+        detectors={"one": b"1", "two": b"2"},
+        files={},
+        sees={"two": "trails"},
+    )
+    assert Bundle.load(tmp_path / "b").sees == {"one": "features", "two": "trails"}
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,8 @@ def test_the_file_knows_its_tile() -> None:
 def test_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "total.onnx"
     path.write_bytes(total())
-    assert OnnxScorer(path, name="total", version="1").n_features == 3
+    scorer = OnnxScorer(path, name="total", version="1")
+    assert (scorer.sees, scorer.shape) == ("features", (3,))
 
 
 def test_bad_features() -> None:

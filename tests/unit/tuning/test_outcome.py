@@ -15,6 +15,7 @@ import pytest
 from models.base import Range
 from preprocessing.event import AuthEvent
 from preprocessing.history import FACTS
+from preprocessing.trail import LENGTH, WIDTH
 from tuning.counting import Users
 from tuning.held_out import compared
 from tuning.journal import Journal
@@ -62,7 +63,9 @@ def data() -> TrialData:
     mask = np.zeros(0, np.bool_)
     made = np.zeros((0, 0), np.float32)
     users = Users(np.zeros(0, np.intp), np.zeros(0))
-    return TrialData(Habits(nothing, nothing), 0, 0.999, users, mask, mask, made, 25.0, 0)
+    trails = np.zeros((0, LENGTH, WIDTH), np.uint8)
+    habits = Habits(nothing, nothing, trails)
+    return TrialData(habits, 0, 0.999, users, mask, mask, made, trails, 25.0, 0)
 
 
 def counts(caught: int) -> np.ndarray:
