@@ -2,10 +2,11 @@
 
 from collections import defaultdict
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
-from tuning.generate import Generated, generate
+from tuning.generate import SCENARIOS, Generated, generate
 from tuning.synthetic import causes
 from tuning.synthetic.writer import Row
 
@@ -153,3 +154,9 @@ def test_a_reset_factor_comes_before_the_access(campaigns: dict[str, list[Row]])
 def test_the_share_of_anomalies_can_be_chosen() -> None:
     generated = generate("enterprise", events=10_000, seed=1, anomaly_share=0.01)
     assert sum(int(label["is_anomaly"]) for label in generated.labels) == 100
+
+
+def test_the_page_names_every_scenario_campaign_and_cause() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "scenarios.md").read_text()
+    names = {*SCENARIOS, *HARD, *EASY, *ALL_CAUSES, "slow_ramp", "data_theft"}
+    assert {name for name in names if f"`{name}`" not in page} == set()
