@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import chain
+from typing import NamedTuple
 
 from preprocessing.event import AuthEvent, encode_event
 from preprocessing.sources import lanl, read_lines
@@ -33,10 +34,14 @@ class Labels:
 
     ``types`` maps an event id to its anomaly type, ``None`` for an ordinary event.
     ``rest_ordinary`` says that an event without an entry is ordinary rather than unlabelled.
+    ``campaigns`` names the attack to which an anomalous event belongs, ``causes`` the benign oddity
+    of an ordinary one; events of neither are left out.
     """
 
     types: dict[str, str | None]
     rest_ordinary: bool = False
+    campaigns: Mapping[str, str] = field(default_factory=dict)
+    causes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def anomalous(self) -> frozenset[str]:
@@ -57,7 +62,7 @@ def read_labels(path: str, *, events: str | None = None) -> Labels:
     first = next(lines, b"")
     if first.strip().decode("utf-8", "replace") == lanl.REDTEAM_HEADER:
         return _redteam(path, chain([first], lines), events)
-    return Labels(dict(_rows(path, chain([first], lines))))
+    return _of_rows(path, chain([first], lines))
 
 
 def fingerprint(events: Iterable[AuthEvent], labels: Labels | None = None) -> str:
@@ -80,16 +85,32 @@ def _redteam(path: str, lines: Iterable[bytes], events: str | None) -> Labels:
     return Labels(dict(joined), rest_ordinary=True)
 
 
-def _rows(path: str, lines: Iterable[bytes]) -> Iterator[tuple[str, str | None]]:
+class _Row(NamedTuple):
+    event_id: str
+    kind: str | None
+    campaign: str
+    cause: str
+
+
+def _of_rows(path: str, lines: Iterable[bytes]) -> Labels:
+    rows = list(_rows(path, lines))
+    return Labels(
+        {row.event_id: row.kind for row in rows},
+        campaigns={row.event_id: row.campaign for row in rows if row.kind and row.campaign},
+        causes={row.event_id: row.cause for row in rows if row.cause and not row.kind},
+    )
+
+
+def _rows(path: str, lines: Iterable[bytes]) -> Iterator[_Row]:
     rows = csv.reader(raw.decode("utf-8", "replace") for raw in lines)
     try:
         columns = _columns(path, next(rows, []))
         seen: dict[str, bool] = {}
-        for row in rows:
-            if row:
-                event_id, kind = _label(path, rows.line_num, row, columns)
-                _check_repeated(path, rows.line_num, event_id, bool(kind), seen)
-                yield event_id, kind
+        for cells in rows:
+            if cells:
+                row = _label(path, rows.line_num, cells, columns)
+                _check_repeated(path, rows.line_num, row.event_id, bool(row.kind), seen)
+                yield row
     except csv.Error as error:
         raise LabelsError(path, f"line {rows.line_num}: malformed CSV: {error}") from None
 
@@ -103,14 +124,15 @@ def _columns(path: str, header: list[str]) -> dict[str, int]:
     return columns
 
 
-def _label(path: str, line: int, row: list[str], columns: dict[str, int]) -> tuple[str, str | None]:
+def _label(path: str, line: int, row: list[str], columns: dict[str, int]) -> _Row:
     cells = {name: row[index].strip() for name, index in columns.items() if index < len(row)}
     event_id, value = cells.get("event_id", ""), cells.get("is_anomaly", "")
     if not event_id:
         raise LabelsError(path, f"line {line}: event_id is empty")
     if value not in _VALUES:
         raise LabelsError(path, f"line {line}: is_anomaly must be 0 or 1, got {value[:40]!r}")
-    return event_id, (cells.get("anomaly_type") or UNTYPED) if _VALUES[value] else None
+    kind = (cells.get("anomaly_type") or UNTYPED) if _VALUES[value] else None
+    return _Row(event_id, kind, cells.get("campaign_id", ""), cells.get("cause", ""))
 
 
 def _check_repeated(

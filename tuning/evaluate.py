@@ -1,32 +1,30 @@
 """How good a bundle is on labelled events: rankings, and decisions at thresholds set beforehand.
 
-No threshold is ever chosen on the labels it is judged by: one follows from the alert budget, the
-other from the scores of the training events. Labels are looked up after scoring.
+No threshold that a version is praised for is chosen on the labels it is judged by: one follows from
+the alert budget, one from the scores of the training events, others from ranks. Labels are looked
+up after scoring. What is measured how: docs/evaluation.md and tuning/evaluation/.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ensemble.metrics import average_precision, decisions, roc_auc
-from ensemble.scorer import Scorer
+from ensemble.metrics import decisions
 from models.manifest import BundleError, Manifest
-from preprocessing.event import AuthEvent
-from tuning.data import Labels
+from tuning.evaluation.alerts import at_points, by_cause, by_type
+from tuning.evaluation.budget import Change, changes, realised
+from tuning.evaluation.campaigns import each_campaign
+from tuning.evaluation.judged import ENSEMBLE, Judged, Mask, Scored
+from tuning.evaluation.points import BUDGET, points
+from tuning.evaluation.ranking import ranking
+from tuning.evaluation.resampling import RESAMPLES, Clusters
 
-#: How the combination of all detectors is called beside them.
-ENSEMBLE = "ensemble"
-
-Values = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 #: Metrics by name; None where there is nothing to compute one from.
 Figures = dict[str, float | None]
-_DAY_S = 86400.0
 _BOTH = "needs both ordinary and anomalous events"
 
 
@@ -59,104 +57,75 @@ class Training:
         return float(np.interp(1.0 - share, np.linspace(0.0, 1.0, len(points)), points))
 
 
-@dataclass(slots=True)
-class Scored:
-    """Labelled events in order with their calibrated scores, and a count of what was left out.
-
-    ``scores`` has one list for the ensemble and one for each detector; ``types`` is None for an
-    ordinary event; ``unlabelled`` and ``duplicates`` are in no metric.
-    """
-
-    event_ids: list[str] = field(default_factory=list)
-    types: list[str | None] = field(default_factory=list)
-    flagged: list[bool] = field(default_factory=list)
-    scores: dict[str, list[float]] = field(default_factory=dict)
-    user_days: set[tuple[str, float]] = field(default_factory=set)
-    learning: int = 0
-    late: int = 0
-    unlabelled: int = 0
-    duplicates: int = 0
-    unmatched: int = 0
-    """Labels whose event never came."""
-
-
-def score_labelled(
-    batches: Iterable[list[AuthEvent]], scorer: Scorer, labels: Labels, *, now_s: float
-) -> Scored:
-    """Score events as ``ztad score`` does, then look up what is known about them."""
-    scored = Scored(scores={name: [] for name in (ENSEMBLE, *scorer.detectors)})
-    met = 0
-    for batch in batches:
-        for event, verdict in zip(batch, scorer.score(batch, now_s=now_s), strict=True):
-            if verdict.duplicate:
-                scored.duplicates += 1
-                continue
-            if not labels.knows(event.event_id):
-                scored.unlabelled += 1
-                continue
-            met += event.event_id in labels.types
-            scored.event_ids.append(event.event_id)
-            scored.types.append(labels.types.get(event.event_id))
-            scored.flagged.append(verdict.is_anomaly)
-            scored.user_days.add((event.user_id, event.timestamp.timestamp() // _DAY_S))
-            scored.learning += verdict.learning
-            scored.late += verdict.late
-            for name, score in ((ENSEMBLE, verdict.score), *verdict.detectors.items()):
-                scored.scores[name].append(score)
-    scored.unmatched = len(labels.types) - met
-    return scored
-
-
 def evaluate(
-    scored: Scored, training: Training, *, expected_share: float | None = None
+    scored: Scored,
+    training: Training,
+    *,
+    expected_share: float | None = None,
+    known_changes: Sequence[Change] = (),
+    resamples: int = RESAMPLES,
 ) -> dict[str, Any]:
     """Everything ``ztad evaluate`` tells, ready for JSON; what cannot be computed is None.
 
     ``table`` holds the figures of each detector and the ensemble at the threshold for the expected
-    share, or without one at that of the budget.
+    share, or without one at that of the budget. An entry ``x_interval`` is the 95 % interval of
+    ``x`` over users and campaigns.
     """
-    scores = {name: np.array(values, np.float64) for name, values in scored.scores.items()}
-    anomalous = np.array([kind is not None for kind in scored.types], np.bool_)
-    thresholds = {"budget": dict.fromkeys(scores, training.threshold)}
-    if expected_share is not None:
-        thresholds["expected_share"] = {
-            name: training.threshold_at(name, expected_share) for name in scores
-        }
-    ranking = {name: _ranking(values, anomalous) for name, values in scores.items()}
-    decided = {at: _decided(scores, chosen, anomalous) for at, chosen in thresholds.items()}
+    judged = Judged.of(scored)
+    clusters = Clusters(judged, resamples=resamples)
+    found = points(judged, training.threshold)
+    told = {name: ranking(judged, clusters, scores) for name, scores in judged.scores.items()}
+    overall = {name: figures for name, (figures, _) in told.items()}
+    decided = _decided(judged, _thresholds(judged, training, expected_share))
     table_at = list(decided)[-1]
     return {
         "model_version": training.version,
-        "events": _counts(scored, anomalous),
-        "ranking": ranking,
+        "events": _counts(scored, judged),
+        "ranking": overall,
         "expected_share": expected_share,
         **{f"at_{at}": figures for at, figures in decided.items()},
-        "alerts_per_1000_user_days": _alerts(scored, anomalous, training.budget),
+        "operating_points": at_points(judged, found, clusters),
+        "alerts_per_1000_user_days": realised(judged, training.budget, clusters),
+        "changes": changes(judged, known_changes, clusters),
         "table_at": table_at,
-        "table": _table(decided[table_at], ranking),
-        "types": list(_types(scored, scores[ENSEMBLE], thresholds)),
-        "notes": _notes(scored, anomalous),
+        "table": _table(decided[table_at], overall),
+        "types": _types(judged, told, by_type(judged, found, clusters)),
+        "causes": by_cause(judged, found, clusters),
+        "campaigns": each_campaign(judged, found),
+        "notes": _notes(scored, judged),
     }
 
 
-def _ranking(scores: Values, anomalous: Mask) -> Figures:
-    if not _has_both(anomalous):
-        return {"roc_auc": None, "average_precision": None}
-    return {
-        "roc_auc": float(roc_auc(scores, anomalous)),
-        "average_precision": float(average_precision(scores, anomalous)),
-    }
+def _thresholds(
+    judged: Judged, training: Training, share: float | None
+) -> dict[str, dict[str, float]]:
+    """Thresholds by detector; at the budget all of them have the ensemble's."""
+    found = {BUDGET: dict.fromkeys(judged.scores, training.threshold)}
+    if share is not None:
+        found["expected_share"] = {n: training.threshold_at(n, share) for n in judged.scores}
+    return found
 
 
 def _decided(
-    scores: Mapping[str, Values], thresholds: Mapping[str, float], anomalous: Mask
-) -> dict[str, Figures]:
-    return {name: _at(values, thresholds[name], anomalous) for name, values in scores.items()}
+    judged: Judged, thresholds: Mapping[str, Mapping[str, float]]
+) -> dict[str, dict[str, Figures]]:
+    """Decisions of each detector at each threshold; at the budget the ensemble's are its own."""
+    return {
+        at: {
+            name: _at(
+                judged.flagged if (at, name) == (BUDGET, ENSEMBLE) else values > chosen[name],
+                chosen[name],
+                judged.anomalous,
+            )
+            for name, values in judged.scores.items()
+        }
+        for at, chosen in thresholds.items()
+    }
 
 
-def _at(scores: Values, threshold: float, anomalous: Mask) -> Figures:
-    """Counts and rates of ``score > threshold``."""
-    told: Figures = dict(decisions(scores > threshold, anomalous).as_dict())
+def _at(alerted: Mask, threshold: float, anomalous: Mask) -> Figures:
+    """Counts and rates of one decision."""
+    told: Figures = dict(decisions(alerted, anomalous).as_dict())
     if not len(anomalous):
         told["accuracy"] = None
     if not anomalous.any():
@@ -164,23 +133,14 @@ def _at(scores: Values, threshold: float, anomalous: Mask) -> Figures:
     return {"threshold": threshold, **told}
 
 
-def _alerts(scored: Scored, anomalous: Mask, promised: float) -> Figures:
-    """The budget is a promise about ordinary events; both counts are told."""
-    days, flagged = len(scored.user_days), np.array(scored.flagged, np.bool_)
-    per_1000 = 1000.0 / max(1, days)
+def _counts(scored: Scored, judged: Judged) -> dict[str, int | float]:
     return {
-        "promised": promised,
-        "realised_on_ordinary": per_1000 * int((flagged & ~anomalous).sum()),
-        "realised_on_all": per_1000 * int(flagged.sum()),
-        "user_days": days,
-    }
-
-
-def _counts(scored: Scored, anomalous: Mask) -> dict[str, int]:
-    return {
-        "labelled": len(anomalous),
-        "anomalous": int(anomalous.sum()),
-        "alerts": sum(scored.flagged),
+        "labelled": len(judged),
+        "anomalous": int(judged.anomalous.sum()),
+        "users": len(judged.users),
+        "campaigns": len(judged.campaigns),
+        "days": judged.span_days,
+        "alerts": int(judged.flagged.sum()),
         "learning": scored.learning,
         "late": scored.late,
         "without_label": scored.unlabelled,
@@ -189,40 +149,43 @@ def _counts(scored: Scored, anomalous: Mask) -> dict[str, int]:
     }
 
 
-def _table(decided: Mapping[str, Figures], ranking: Mapping[str, Figures]) -> list[dict[str, Any]]:
+def _table(
+    decided: Mapping[str, Figures], overall: Mapping[str, Mapping[str, Any]]
+) -> list[dict[str, Any]]:
     """The original report's columns, the ensemble last."""
     names = [*sorted(name for name in decided if name != ENSEMBLE), ENSEMBLE]
     columns = ("accuracy", "precision", "recall", "f1")
     return [
-        {"name": name, **{c: decided[name][c] for c in columns}, **ranking[name]} for name in names
+        {"name": name, **{c: decided[name][c] for c in columns}, **overall[name]} for name in names
     ]
 
 
 def _types(
-    scored: Scored, scores: Values, thresholds: Mapping[str, Mapping[str, float]]
-) -> Iterator[dict[str, Any]]:
-    """What share of each anomaly type the ensemble alerts, ordinary events (type None) first."""
-    kinds = np.array([kind or "" for kind in scored.types], np.str_)
-    for kind in sorted(set(kinds.tolist())):
-        mine = scores[kinds == kind]
-        yield {
-            "type": kind or None,
-            "events": len(mine),
-            "mean_score": float(mine.mean()),
-            **{
-                f"alerted_at_{at}": float((mine > chosen[ENSEMBLE]).mean())
-                for at, chosen in thresholds.items()
-            },
+    judged: Judged,
+    ranked: Mapping[str, tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]]],
+    found: Mapping[str, Mapping[str, Any]],
+) -> list[dict[str, Any]]:
+    """Each anomaly type: how well it is ranked above ordinary events, and what of it is found."""
+    scores = judged.scores[ENSEMBLE]
+    return [
+        {
+            "type": name,
+            "mean_score": float(scores[judged.types.of == k].mean()),
+            **ranked[ENSEMBLE][1][k],
+            "roc_auc_by_detector": {d: each[k]["roc_auc"] for d, (_, each) in ranked.items()},
+            **found[name],
         }
+        for k, name in enumerate(judged.types.names)
+    ]
 
 
-def _notes(scored: Scored, anomalous: Mask) -> list[str]:
+def _notes(scored: Scored, judged: Judged) -> list[str]:
     notes = []
-    if not len(anomalous):
+    if not len(judged):
         notes.append("no event has a label, so there is nothing to judge")
-    elif not anomalous.any():
+    elif not judged.anomalous.any():
         notes.append(f"no event is labelled anomalous: every metric that {_BOTH} is null")
-    elif anomalous.all():
+    elif judged.anomalous.all():
         notes.append(f"every event is labelled anomalous: every metric that {_BOTH} is null")
     if scored.unlabelled:
         notes.append(f"{scored.unlabelled:,} events without a label are in no metric")
@@ -231,7 +194,3 @@ def _notes(scored: Scored, anomalous: Mask) -> list[str]:
     if scored.duplicates:
         notes.append(f"{scored.duplicates:,} repeated events are in no metric")
     return notes
-
-
-def _has_both(anomalous: Mask) -> bool:
-    return bool(anomalous.any() and not anomalous.all())

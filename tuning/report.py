@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from tuning.evaluate import Scored
+from tuning.evaluation.judged import Scored
 
 METRICS = "metrics.json"
 SCORES = "scores.csv"

@@ -14,8 +14,14 @@ from services.commands.registering import local_bundle
 from services.commands.score import batches
 
 if TYPE_CHECKING:
-    from tuning.evaluate import Scored, Training
+    from tuning.evaluate import Training
+    from tuning.evaluation.budget import Change
+    from tuning.evaluation.judged import Scored
 
+#: What `ztad generate` writes beside the events of a set.
+SCENARIO = "scenario.json"
+#: Operating points that the tables by type and cause show; metrics.json has all of them.
+TOLD_POINTS = ("budget", "per_2000_users_50", "ordinary_1_percent")
 SUMMARY = "judge a model bundle on labelled events; JSON on stdout, a table on stderr"
 
 
@@ -46,7 +52,12 @@ def run(args: argparse.Namespace) -> int:
 
     counts = Counts()
     scored, training = _scored(args, counts)
-    metrics = evaluate(scored, training, expected_share=args.expected_share)
+    metrics = evaluate(
+        scored,
+        training,
+        expected_share=args.expected_share,
+        known_changes=_changes(args.events),
+    )
     metrics["events"]["rejected"] = counts.rejected
     if counts.refusals:
         metrics["notes"].append(counts.refusals)
@@ -57,10 +68,19 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _changes(events: str) -> list[Change]:
+    """What changed for many users at once, where a ``scenario.json`` beside the events says so."""
+    from tuning.evaluation.budget import read_changes
+
+    beside = Path(events).parent / SCENARIO
+    return read_changes(beside) if events != "-" and beside.is_file() else []
+
+
 def _scored(args: argparse.Namespace, counts: Counts) -> tuple[Scored, Training]:
     from ensemble.scorer import Scorer, load_bundle
     from tuning.data import LabelsError, read_labels
-    from tuning.evaluate import Training, score_labelled
+    from tuning.evaluate import Training
+    from tuning.evaluation.judged import score_labelled
 
     if args.events == "-" == args.labels:
         raise LabelsError("standard input", "cannot hold both --events and --labels")
@@ -90,23 +110,73 @@ def _show(metrics: Mapping[str, Any]) -> None:
     for row in metrics["table"]:
         table.add_row(row["name"], *(_figure(row[name]) for name in figures))
     shown.print(table)
-    shown.print(_types(metrics))
+    for table in (_points(metrics), _types(metrics), _causes(metrics)):
+        if table.row_count:
+            shown.print(table)
     for note in metrics["notes"]:
         shown.print(f"note: {note}")
+
+
+def _points(metrics: Mapping[str, Any]) -> Any:
+    from rich.table import Table
+
+    table = Table(title="at each operating point (docs/evaluation.md), with 95 % intervals")
+    figures = ("recall", "campaign_recall", "precision", "false_positives_per_1000_user_days")
+    for name in ("point", "alerts a day", *figures, "time to detect"):
+        table.add_column(name.replace("_", " "), justify="left" if name == "point" else "right")
+    for name, told in metrics["operating_points"].items():
+        late = told["median_time_to_detect_s"]
+        table.add_row(
+            name,
+            f"{told['alerts_a_day']:.1f}",
+            *(_with_interval(told, figure) for figure in figures),
+            "–" if late is None else f"{late / 3600.0:.1f} h",
+        )
+    return table
 
 
 def _types(metrics: Mapping[str, Any]) -> Any:
     from rich.table import Table
 
-    table = Table(title="alerted, by anomaly type")
-    columns = [name for name in metrics["types"][0] if name != "type"]
-    table.add_column("type")
-    for name in columns:
-        table.add_column(name.replace("alerted_", ""), justify="right")
+    table = Table(title="by anomaly type: ROC-AUC; share of events, of campaigns alerted")
+    points = [name for name in metrics["operating_points"] if name in TOLD_POINTS]
+    for name in ("type", "events", "campaigns", "roc auc", *points):
+        table.add_column(name, justify="left" if name == "type" else "right")
     for row in metrics["types"]:
-        figures = (_figure(row[name]) for name in columns[1:])
-        table.add_row(row["type"] or "(ordinary)", f"{row['events']:,}", *figures)
+        shares = (
+            f"{_figure(row['at'][p]['recall'])} {_figure(row['at'][p]['campaign_recall'])}"
+            for p in points
+        )
+        table.add_row(
+            row["type"],
+            f"{row['events']:,}",
+            f"{row['campaigns']:,}",
+            _with_interval(row, "roc_auc"),
+            *shares,
+        )
     return table
+
+
+def _causes(metrics: Mapping[str, Any]) -> Any:
+    from rich.table import Table
+
+    table = Table(title="false alarms by benign cause: share of events, of occurrences alerted")
+    points = [name for name in metrics["operating_points"] if name in TOLD_POINTS]
+    for name in ("cause", "events", *points):
+        table.add_column(name, justify="left" if name == "cause" else "right")
+    for row in metrics["causes"]:
+        shares = (
+            f"{_figure(row['at'][p]['events_alerted'])} "
+            f"{_figure(row['at'][p].get('occurrences_alerted'))}"
+            for p in points
+        )
+        table.add_row(row["cause"] or "(none)", f"{row['events']:,}", *shares)
+    return table
+
+
+def _with_interval(told: Mapping[str, Any], name: str) -> str:
+    value, within = told[name], told[f"{name}_interval"]
+    return _figure(value) if within is None else f"{value:.3f} ({within[0]:.2f}–{within[1]:.2f})"
 
 
 def _figure(value: float | None) -> str:

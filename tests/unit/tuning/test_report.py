@@ -2,7 +2,7 @@ import csv
 import json
 from pathlib import Path
 
-from tuning.evaluate import ENSEMBLE, Scored
+from tuning.evaluation.judged import ENSEMBLE, Scored
 from tuning.report import write_report
 
 SCORED = Scored(

@@ -36,7 +36,7 @@ def test_one_class_gives_null_and_a_note(
     labels.write_text("\n".join([lines[0], *ordinary]) + "\n")
     assert _evaluate(bundle, small_set / "events.csv", labels) == 0
     metrics = json.loads(capsys.readouterr().out)
-    assert metrics["ranking"]["ensemble"] == {"roc_auc": None, "average_precision": None}
+    assert set(metrics["ranking"]["ensemble"].values()) == {None}
     assert metrics["at_budget"]["ensemble"]["recall"] is None
     assert any("no event is labelled anomalous" in note for note in metrics["notes"])
     assert metrics["events"]["without_label"] == 600 - len(ordinary)
