@@ -10,16 +10,14 @@ from datetime import UTC, datetime
 
 from preprocessing.event import AuthEvent
 from preprocessing.geo import GEO_ACCURACY_KM, speed_kmh
-from preprocessing.history import CATEGORIES, FACTS, Evidence
+from preprocessing.history import CATEGORIES, FACTS, SHARED, Evidence
 from preprocessing.values import values_of
 
 Told = tuple[str, str, str]
 
 NOTHING_LEARNED = "nothing learned yet"
-#: Bits from which a value is rare in the tenant: eight times rarer than its average one.
+#: Bits from which a value is rare among peers or in the tenant: one user in eight uses it.
 RARE_BITS = 3.0
-#: Fields whose values people share; that a device is rare in the tenant says nothing.
-SHARED = frozenset({"country", "network", "resource"})
 #: Most characters shown of a text that the event itself brought.
 MOST_SHOWN = 120
 _DAY_S = 86400.0
@@ -200,9 +198,18 @@ def _category(evidence: Evidence, name: str, lead: str) -> Told:
         text = f"{shown} in {usual.observed} of this user's {_count(usual.total, 'event')}"
     else:
         text = f"first time {shown} in {_window(evidence)}"
-    if name in SHARED and _fact(evidence, f"{name}_tenant_bits") >= RARE_BITS:
-        text += ", rare in the whole tenant"
+    if name in SHARED:
+        text += _others(evidence, name)
     return text, observed or f"unknown {name}", _usual(evidence, name)
+
+
+def _others(evidence: Evidence, name: str) -> str:
+    """Whether the user's peers, or the tenant, know a value that is new to the user."""
+    among = {"peer": "among this user's peers", "tenant": "in the whole tenant"}
+    rare = [
+        whom for who, whom in among.items() if _fact(evidence, f"{name}_{who}_bits") >= RARE_BITS
+    ]
+    return f", rare {' and '.join(rare)}" if rare else ""
 
 
 def _stranger(evidence: Evidence, one: str, other: str) -> str:

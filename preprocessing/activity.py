@@ -3,24 +3,89 @@
 from __future__ import annotations
 
 from preprocessing.baseline import Place
+from preprocessing.crowd import slot
 from preprocessing.geo import FASTEST_KMH, distance_km, speed_kmh
-from preprocessing.history import DAY_S, HOUR_S, SHORT_S, HistorySettings
+from preprocessing.history import (
+    CATEGORIES,
+    DAY_S,
+    HOUR_S,
+    SHARED,
+    SHORT_S,
+    HistorySettings,
+)
 from preprocessing.lookup import is_egress
-from preprocessing.state import Address, AddressFailures, Sighting, User, UserFailures
+from preprocessing.state import (
+    Address,
+    AddressFailures,
+    Baseline,
+    Sighting,
+    Tenant,
+    User,
+    UserFailures,
+)
 
 #: Most of an address's failing users remembered by name; beyond it a user may count twice.
 MOST_FAILED = 256
 
+_SHARED = len(SHARED)
+_PLACES = frozenset({SHARED.index("country"), SHARED.index("network")})
+_NETWORK, _DEVICE, _ADDRESS = (CATEGORIES.index(name) for name in ("network", "device", "address"))
 
-def record(seen: Sighting, user: User, address: Address | None, settings: HistorySettings) -> None:
-    """Counters and last place of the event's user and address."""
+
+def record(
+    seen: Sighting, user: User, address: Address | None, tenant: Tenant, settings: HistorySettings
+) -> None:
+    """Counters and last place of the event's user and address, and what the user begins to use."""
     at_s = seen.at_s
+    if address is not None and address.visitors:
+        _forget_visitors(address, at_s)
     user.events.add(1.0, at_s, HOUR_S)
     user.newest_s = max(user.newest_s, at_s)
     if seen.event.outcome == "failure":
         _record_failure(seen, user, address)
-    elif seen.event.auth_kind != "token" and not is_egress(address, settings):
+        return
+    if seen.fresh and user.baseline is not None:
+        _record_adoption(seen, user.baseline, address, tenant, settings)
+    if seen.event.auth_kind != "token" and not is_egress(address, settings):
         _record_place(seen, user)
+
+
+def _record_adoption(
+    seen: Sighting,
+    base: Baseline,
+    address: Address | None,
+    tenant: Tenant,
+    settings: HistorySettings,
+) -> None:
+    """Count a user among those who begin to use a value, if the event is otherwise in keeping: a
+    place only from the user's own device, all else only from a known network. An attacker with one
+    machine and many passwords is on a device that none of the users knows."""
+    fresh, values = seen.fresh, seen.values
+    own_device = values[_DEVICE] is not None and _DEVICE not in fresh
+    known_network = values[_NETWORK] is not None and _NETWORK not in fresh
+    if not (own_device or known_network):
+        return
+    lately = tenant.lately
+    bit = slot(seen.event.user_id, 0)
+    for field in fresh:
+        value = values[field]
+        if value is None:
+            continue
+        if field < _SHARED and (own_device if field in _PLACES else known_network):
+            lately.add(field, value, bit, settings.tenant_values)
+        elif field == _ADDRESS and own_device:
+            _record_visitor(seen, address, settings.egress_users)
+
+
+def _record_visitor(seen: Sighting, address: Address | None, most: int) -> None:
+    if address is not None and len(address.visitors) < most:
+        address.visitors[seen.event.user_id] = seen.at_s
+
+
+def _forget_visitors(address: Address, at_s: float) -> None:
+    visitors = address.visitors
+    for name in [name for name, since_s in visitors.items() if since_s < at_s - 2 * DAY_S]:
+        del visitors[name]
 
 
 def _record_failure(seen: Sighting, user: User, address: Address | None) -> None:

@@ -22,6 +22,13 @@ DAYS = 7
 #: than this is judged mostly by the tenant, later by their own.
 PRIOR_EVENTS = 4.0
 
+#: Sightings from which a value is a habit rather than new.
+HABIT = 2.0
+#: Events of a user before which a way of access (agent, method, kind) is no habit, however often it
+#: was seen: newcomers are judged by the tenant's ways (Entra: learning mode for 10 logins).
+SETTLED = 10.0
+_WAYS = range(3, 6)  # in history.CATEGORIES
+
 #: Spread below which amounts are "the same", in log2: a factor of 1.4.
 LEAST_SPREAD = 0.5
 #: Amounts seen before extremes are pulled in.
@@ -101,7 +108,10 @@ class Categories(msgspec.Struct, array_like=True, gc=False):
 
 
 def rarities(
-    values: Iterable[str | None], fields: Iterable[Categories], prior_firsts: Sequence[float]
+    values: Iterable[str | None],
+    fields: Iterable[Categories],
+    prior_firsts: Sequence[float],
+    fresh: list[int],
 ) -> list[float]:
     """How much rarer each value is than the owner's average value of that field, in bits >= 0.
 
@@ -109,7 +119,8 @@ def rarities(
     where P(new) is the Good-Turing share of first sightings (Good 1953) with PRIOR_EVENTS
     pseudo-events, of which ``prior_firsts`` brought a new value; there are as many results as
     priors. To an owner of whom nothing is known everything is new, and nothing surprising; nor is
-    an absent value.
+    an absent value. Fields whose value is no habit yet, seen less than HABIT times or a way of
+    access of an owner of less than SETTLED events, are appended to ``fresh``.
     """
     bits = [0.0] * len(prior_firsts)
     index = -1
@@ -120,9 +131,13 @@ def rarities(
         counts = field.counts
         count = counts.get(value)
         if count is None:
+            fresh.append(index)
             if counts:
                 bits[index] = log2((field.weight + PRIOR_EVENTS) / (field.firsts + prior))
-        elif count < (mean := field.weight / len(counts)):
+            continue
+        if count < HABIT or (index in _WAYS and field.weight < SETTLED):
+            fresh.append(index)
+        if count < (mean := field.weight / len(counts)):
             bits[index] = log2(mean / count)
     return bits
 

@@ -55,7 +55,7 @@ IMMUTABLE: frozenset[str] = frozenset({
 def change_of(fact: str) -> Change | None:
     """The change a fact belongs to, None if it is immutable; KeyError if it is listed nowhere.
 
-    >>> change_of("device_tenant_bits"), change_of("travel_km"), change_of("success")
+    >>> change_of("device_user_bits"), change_of("travel_km"), change_of("success")
     ('device', 'place', None)
     """
     if fact in IMMUTABLE:

@@ -13,7 +13,7 @@ from preprocessing import state as states
 from preprocessing.activity import record
 from preprocessing.baseline import Place
 from preprocessing.event import AuthEvent
-from preprocessing.history import FACTS, HOUR_S, Evidence, Facts, HistorySettings
+from preprocessing.history import DAY_S, FACTS, HOUR_S, Evidence, Facts, HistorySettings
 from preprocessing.learning import learn
 from preprocessing.lookup import Lookup, evidence
 from preprocessing.state import Address, Sighting, User, sighting
@@ -21,6 +21,8 @@ from preprocessing.trail import follow, mark, steps
 from preprocessing.typical import Typical, share_of_hours, typical_event
 
 _ROW = Struct(f"{len(FACTS)}d")
+#: Who began to use a value is remembered for one to two of these periods, seconds.
+LATELY_S = DAY_S
 _EVENTS_1H = FACTS.index("events_1h")
 _LEARNED = FACTS.index("learned")
 
@@ -59,6 +61,7 @@ class EmbeddedHistory:
         marks = bytearray()
         for index, event in enumerate(events):
             seen = sighting(event)
+            state.tenant.lately.turn(seen.at_s, LATELY_S)
             user = state.users.get(event.user_id) or User()
             address = state.addresses.get(event.source_ip) if event.source_ip else None
             places.append(user.place)
@@ -92,8 +95,10 @@ class EmbeddedHistory:
             if state.seen.repeats(event, now_s):
                 continue
             seen = sighting(event)
+            state.tenant.lately.turn(seen.at_s, LATELY_S)
             address = state.addresses.get(event.source_ip) if event.source_ip else None
             seen.rate = log2(1.0 + user.events.read(seen.at_s, HOUR_S))
+            seen.fresh = lookup.fresh(seen, user)
             joining[-1] = not lookup.is_late(seen.at_s, user)
             self._record(seen, user, address, learnable=joining[-1])
         follow(trail_steps, users, joining)
@@ -153,7 +158,7 @@ class EmbeddedHistory:
         if event.source_ip:
             address = address or Address()
             state.addresses.use(event.source_ip, address)
-        record(seen, user, address, self.settings)
+        record(seen, user, address, state.tenant, self.settings)
         state.users.use(event.user_id, user)
         if learnable:
             state.pending[event.event_id] = seen

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from preprocessing.event import AuthEvent
 from preprocessing.geo import FASTEST_KMH, GEO_ACCURACY_KM, LEAST_TRAVEL_H
-from preprocessing.history import FACTS, Facts
+from preprocessing.history import FACTS, SHARED, Facts
 
 #: Changes whenever a feature is added, removed or computed differently.
-SCHEMA = "features-1"
+SCHEMA = "features-2"
 
 #: No feature exceeds this: a cap keeps one absurd value from silencing the others.
 CAP = 25.0
@@ -219,11 +219,12 @@ def _categories() -> list[Feature]:
         fact = f"{name}_user_bits"
         meaning = f"how much rarer this {what} is than the user's average one"
         features.append(Feature(fact, family, "bits", meaning, reason, _fact(fact)))
-    for name in ("country", "network", "device", "resource"):
+    for name in SHARED:
         family, what, reason = text[name]
-        fact = f"{name}_tenant_bits"
-        meaning = f"how much rarer this {what} is than the tenant's average one"
-        features.append(Feature(fact, family, "bits", meaning, reason, _fact(fact)))
+        for who, whom in (("peer", "of the user's peers"), ("tenant", "of the tenant's users")):
+            fact = f"{name}_{who}_bits"
+            meaning = f"how few {whom} use this {what}, where it is no habit of the user"
+            features.append(Feature(fact, family, "bits", meaning, reason, _fact(fact)))
     return features
 
 
@@ -289,6 +290,9 @@ NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
 _NEVER_ORDINARY: NDArray[np.float32] = np.array(
     [feature.never_ordinary for feature in FEATURES], np.float32
 )
+_OWN: NDArray[np.bool_] = np.array(
+    [not feature.name.endswith(("_peer_bits", "_tenant_bits")) for feature in FEATURES]
+)
 
 
 def extract(
@@ -314,3 +318,9 @@ def measured(facts: Column, windows: Windows) -> NDArray[np.float32]:
 def plain(values: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Rows (n,) of feature values (n, d) without one that is never ordinary."""
     return np.asarray((values < _NEVER_ORDINARY).all(axis=1))
+
+
+def strangeness(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Plain sum (n,) of feature values (n, d), each thing that is strange once: what peers and
+    the tenant say of a value, or sums over time say again, is left out."""
+    return np.asarray(values[:, _OWN].sum(axis=1, dtype=np.float64))

@@ -19,18 +19,20 @@ SHORT_S = 900.0
 HOUR_S = 3600.0
 DAY_S = 86400.0
 
-#: Fields whose values a user, and for some the tenant, is known by.
+#: Fields whose values a user is known by.
 CATEGORIES: tuple[str, ...] = (
-    "country", "network", "device", "resource", "address", "agent", "method", "kind", "mfa",
+    "country", "network", "resource", "agent", "method", "kind", "device", "address", "mfa",
 )  # fmt: skip
-TENANT_CATEGORIES: tuple[str, ...] = CATEGORIES[:4]
+#: Those that users share: what is new to one of them, peers and the tenant may know.
+SHARED: tuple[str, ...] = CATEGORIES[:6]
 
 #: Columns of ``Facts.values``; units in the name or in bits (see preprocessing/features.py).
 FACTS: tuple[str, ...] = (
     "hour_bits", "day_bits", "gap_s", "events_1h", "usual_events_1h",
     "travel_km", "travel_s", "home_km", "bytes", "bytes_user_dev", "bytes_tenant_dev",
     *(f"{name}_user_bits" for name in CATEGORIES),
-    *(f"{name}_tenant_bits" for name in TENANT_CATEGORIES),
+    *(f"{name}_peer_bits" for name in SHARED),
+    *(f"{name}_tenant_bits" for name in SHARED),
     "user_failures_15m", "user_failures_1d", "address_failures_15m", "address_failures_1d",
     "address_failing_users_1h", "address_regulars", "mfa_denials_15m", "reported_attempts",
     "outcome_bits", "user_new_bits", "success", "learned",

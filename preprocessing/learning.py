@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from math import log2
 
-from preprocessing.history import TENANT_CATEGORIES, HistorySettings
+from preprocessing.crowd import slot
+from preprocessing.history import DAY_S, SHARED, HistorySettings
 from preprocessing.state import Baseline, Sighting, State, Tenant
 
-_TENANT_FIELDS = len(TENANT_CATEGORIES)
+_SHARED = len(SHARED)
+#: What users share is remembered for one to two of these periods, seconds.
+CROWD_S = 30 * DAY_S
 
 
 def learn(seen: Sighting, state: State, settings: HistorySettings) -> None:
@@ -21,6 +24,8 @@ def learn(seen: Sighting, state: State, settings: HistorySettings) -> None:
     if user is None:
         return
     base = user.baseline
+    if failed:
+        tenant.failing.learn(known=base is not None)
     if base is None:
         if failed:
             return
@@ -68,11 +73,21 @@ def _learn_values(
         else:
             firsts.events += 1.0
             firsts.firsts += field.learn(value, limit, most)
-    limit, most = settings.tenant_limit, settings.tenant_values
-    fields = tenant.baseline.fields
-    for value, field in zip(seen.values[:_TENANT_FIELDS], fields, strict=False):
-        if value is not None:
-            field.learn(value, limit, most)
+    if seen.at_s >= base.told_s + DAY_S:
+        base.told_s = seen.at_s
+        _tell_crowd(seen, base, tenant, settings.tenant_values)
+
+
+def _tell_crowd(seen: Sighting, base: Baseline, tenant: Tenant, most_values: int) -> None:
+    """Once a day, have the tenant know what a user uses."""
+    tenant.crowd.turn(seen.at_s, CROWD_S)
+    bit = slot(seen.event.user_id, tenant.users)
+    if bit < 0:
+        return
+    tenant.crowd.join(bit)
+    for field in range(_SHARED):
+        for value in base.fields[field].counts:
+            tenant.crowd.add(field, value, bit, most_values)
 
 
 def _learn_regular(user_id: str, source_ip: str, state: State, egress_users: int) -> None:
@@ -85,3 +100,4 @@ def _learn_regular(user_id: str, source_ip: str, state: State, egress_users: int
         if not regulars:
             state.addresses.promote(source_ip, address)
         regulars.append(user_id)
+        address.visitors.pop(user_id, None)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import log2
+from math import log2, sqrt
 
-from preprocessing.baseline import PRIOR_EVENTS, Place, rarities
+from preprocessing.baseline import HABIT, PRIOR_EVENTS, Place, rarities
+from preprocessing.crowd import peer_bits, slot, tenant_bits
 from preprocessing.event import AuthEvent
 from preprocessing.geo import distance_km
 from preprocessing.history import (
     CATEGORIES,
     DAY_S,
     HOUR_S,
+    SHARED,
     SHORT_S,
-    TENANT_CATEGORIES,
     Evidence,
     HistorySettings,
     Usual,
@@ -22,9 +23,16 @@ from preprocessing.state import Address, Baseline, Sighting, Tenant, User
 from preprocessing.values import values_of
 
 NOTHING = Baseline()
-#: To a whole tenant, one event in four with a new value counts as the prior.
-_TENANT_FIRSTS = (PRIOR_EVENTS * 0.25,) * len(TENANT_CATEGORIES)
-_DEVICE = TENANT_CATEGORIES.index("device")
+_SHARED = len(SHARED)
+_RESOURCE = CATEGORIES.index("resource")
+_NETWORK = CATEGORIES.index("network")
+_ADDRESS = CATEGORIES.index("address")
+_NO_VIEWS = (0.0,) * (2 * _SHARED)
+#: Most resources of a user by which peers are found.
+MOST_HABITS = 16
+#: Adopters of a value that do not count yet: two, or a quarter of the root of all users, because
+#: where many work, a few begin to use anything on any two days.
+LEAST_ADOPTERS = 2.0
 _NO_USER_FAILURES = (0.0, 0.0, 0.0, 0.0, 0.0)
 _NO_ADDRESS_FAILURES = (0.0, 0.0, 0.0, 0.0)
 
@@ -38,13 +46,14 @@ class Lookup:
     def __init__(self, tenant: Tenant, settings: HistorySettings) -> None:
         ours = tenant.baseline
         self._ours = ours
+        self._tenant = tenant
+        self._few = max(LEAST_ADOPTERS, sqrt(tenant.users) / 4)
         self._settings = settings
         self._late_s = settings.late_s
         self._prior_rate = ours.rate.mean * PRIOR_EVENTS
         self._prior_firsts = [PRIOR_EVENTS * firsts.rate() for firsts in tenant.firsts]
         self._prior_failures = PRIOR_EVENTS * ((ours.failures + 1.0) / (ours.events + 10.0))
-        # Surprise of a user never seen to succeed: the tenant's share of newcomers.
-        self._new_user_bits = log2((ours.events + 4.0) / (tenant.users + 1.0))
+        self._new_user_bits = tenant.failing.bits()
 
     def is_late(self, at_s: float, user: User) -> bool:
         return at_s < user.newest_s - self._late_s
@@ -63,6 +72,13 @@ class Lookup:
             else base.rhythm.bits(seen.hour, seen.day, self._ours.rhythm)
         )
         hour_bits, day_bits = rhythm
+        seen.fresh = []
+        user_bits = rarities(seen.values, base.fields, self._prior_firsts, seen.fresh)
+        places = self._places(seen, user, base, address)
+        views: Sequence[float] = _NO_VIEWS
+        if seen.fresh:
+            views, home_share = self._views(seen, base, user_bits)
+            places = (places[0], places[1], places[2] * home_share)
         return (
             hour_bits,
             min(day_bits, _most_weekday_bits(at_s - base.first_s if base.events else 0.0)),
@@ -70,10 +86,10 @@ class Lookup:
             user.events.read(at_s, HOUR_S),
             (base.rate.mean * base.rate.weight + self._prior_rate)
             / (base.rate.weight + PRIOR_EVENTS),
-            *self._places(seen, user, base, address),
+            *places,
             *self._bytes(event, base),
-            *rarities(seen.values, base.fields, self._prior_firsts),
-            *self._tenant_rarities(seen, base),
+            *user_bits,
+            *views,
             failures,
             failures_day,
             theirs,
@@ -83,7 +99,7 @@ class Lookup:
             denials,
             float(event.failed_attempts or 0),
             self._failure_bits(base) if failed else 0.0,
-            0.0 if base.events else self._new_user_bits,
+            self._new_user_bits if failed and not base.events else 0.0,
             0.0 if failed else 1.0,
             base.events,
             failures_hour,
@@ -91,12 +107,51 @@ class Lookup:
             denials_hour,
         )
 
-    def _tenant_rarities(self, seen: Sighting, base: Baseline) -> list[float]:
-        """Rarity for the whole tenant; a newcomer's device is new to everybody and no surprise."""
-        bits = rarities(seen.values, self._ours.fields, _TENANT_FIRSTS)
-        if not base.events:
-            bits[_DEVICE] = 0.0
-        return bits
+    def fresh(self, seen: Sighting, user: User) -> list[int]:
+        """Fields of an event whose value is no habit of its user."""
+        found: list[int] = []
+        rarities(seen.values, (user.baseline or NOTHING).fields, self._prior_firsts, found)
+        return found
+
+    def _views(
+        self, seen: Sighting, base: Baseline, user_bits: list[float]
+    ) -> tuple[list[float], float]:
+        """Rarity among peers, then in the tenant, of each shared value that is no habit of the
+        user, and the share that remains of the distance from home. What others have just begun to
+        use as well, in keeping with themselves, is that much less surprising: ``user_bits`` too.
+        """
+        crowd, user_id = self._tenant.crowd, seen.event.user_id
+        own = 1 << max(0, slot(user_id, 0))
+        everybody = crowd.everybody()
+        peers = -1
+        views = [0.0] * (2 * _SHARED)
+        home_share = 1.0
+        for field in seen.fresh:
+            value = seen.values[field]
+            if value is None or field >= _SHARED:
+                continue
+            users = crowd.users(field, value) & ~own
+            if peers < 0:
+                habits = base.fields[_RESOURCE].counts
+                known = [name for name, count in habits.items() if count >= HABIT]
+                peers = crowd.peers(known[:MOST_HABITS], own)
+            share = self._adopted(field, value, users, own)
+            user_bits[field] *= share
+            views[field] = peer_bits(users, everybody, peers) * share
+            views[_SHARED + field] = tenant_bits(users, everybody) * share
+            if field == _NETWORK:
+                user_bits[_ADDRESS] *= share
+                home_share = share
+        return views, home_share
+
+    def _adopted(self, field: int, value: str, users: int, own: int) -> float:
+        """How much of a new value's surprise remains, in (0, 1], when others began to use it too:
+        less, once those are more than the ``users`` who did so before."""
+        others = self._tenant.lately.users(field, value) & ~own
+        count = others.bit_count()
+        if count <= self._few or count <= (users & ~others).bit_count():
+            return 1.0
+        return self._few / count
 
     def _places(
         self, seen: Sighting, user: User, base: Baseline, address: Address | None
@@ -151,7 +206,10 @@ def _most_weekday_bits(known_s: float) -> float:
 
 def is_egress(address: Address | None, settings: HistorySettings) -> bool:
     """Whether an address is an office or VPN exit: it says nothing about where a person is."""
-    return address is not None and len(address.regulars) >= settings.egress_users
+    if address is None:
+        return False
+    people = len(address.regulars) + len(address.visitors)
+    return people >= settings.egress_users
 
 
 def evidence(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from math import log2
 from typing import Generic, TypeVar
 
 import msgspec
@@ -22,12 +23,16 @@ from preprocessing.baseline import (
     Scale,
     clock,
 )
+from preprocessing.crowd import Crowd
 from preprocessing.event import AuthEvent
 from preprocessing.history import CATEGORIES, HistoryError, HistorySettings
 from preprocessing.seen import SeenIds
 from preprocessing.values import Values, values_of
 
-SNAPSHOT_FORMAT = 4
+SNAPSHOT_FORMAT = 5
+
+#: Failures over which the share of unknown users is taken, half to all of them.
+MOST_FAILING = 1000.0
 
 T = TypeVar("T")
 
@@ -36,6 +41,8 @@ class Baseline(msgspec.Struct, array_like=True, gc=False):
     """What was learned of a user or of the tenant. ``first_s`` in seconds since the epoch."""
 
     first_s: float = 0.0
+    #: When the crowd was last told of all the habits.
+    told_s: float = 0.0
     events: float = 0.0
     failures: float = 0.0
     rhythm: Rhythm = msgspec.field(default_factory=Rhythm)
@@ -83,16 +90,43 @@ class AddressFailures(msgspec.Struct, array_like=True, gc=False):
 
 
 class Address(msgspec.Struct, array_like=True, gc=False):
-    """One source address: who fails from it now, who regularly works from it (names, few)."""
+    """One source address: who fails from it now, who regularly works from it (names, few), and
+    who was here lately for the first time, on a device of their own (when, by name, few)."""
 
     failures: AddressFailures | None = None
     regulars: list[str] = []
+    visitors: dict[str, float] = {}
+
+
+class Failing(msgspec.Struct, array_like=True, gc=False):
+    """Of the last few hundred failures that were learned, how many were of unknown users."""
+
+    events: float = 0.0
+    unknown: float = 0.0
+
+    def learn(self, *, known: bool) -> None:
+        self.events += 1.0
+        self.unknown += not known
+        if self.events > MOST_FAILING:
+            self.events /= 2
+            self.unknown /= 2
+
+    def bits(self) -> float:
+        """Surprise of an unknown user who fails."""
+        return log2((self.events + 2.0) / (self.unknown + 1.0))
 
 
 class Tenant(msgspec.Struct, array_like=True, gc=False):
-    """The organisation: its own baseline, and how often anything is new to a user in it."""
+    """The organisation: its own baseline, and how often anything is new to a user in it.
+
+    ``crowd`` knows who uses what, of learned events; ``lately`` who has just begun to, of events
+    as they are observed that are otherwise in keeping with their user.
+    """
 
     baseline: Baseline = msgspec.field(default_factory=Baseline)
+    crowd: Crowd = msgspec.field(default_factory=Crowd)
+    lately: Crowd = msgspec.field(default_factory=Crowd)
+    failing: Failing = msgspec.field(default_factory=Failing)
     firsts: list[Firsts] = msgspec.field(default_factory=lambda: [Firsts() for _ in CATEGORIES])
     users: float = 0.0
 
@@ -101,7 +135,7 @@ class Sighting(msgspec.Struct, gc=False):
     """One event on its way through the history: what is worked out once and used everywhere.
 
     ``at_s`` seconds since the epoch, ``hour`` in [0, 24) and ``day`` in UTC, ``rate`` the log2 of
-    the user's events of the last hour as of then.
+    the user's events of the last hour as of then, ``fresh`` the fields whose value is no habit.
     """
 
     event: AuthEvent
@@ -110,6 +144,7 @@ class Sighting(msgspec.Struct, gc=False):
     day: int
     values: Values
     rate: float = 0.0
+    fresh: list[int] = []
 
 
 def sighting(event: AuthEvent) -> Sighting:

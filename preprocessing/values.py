@@ -31,12 +31,12 @@ def values_of(event: AuthEvent) -> Values:
     return (
         country.upper() if country else None,
         _autonomous_system(event.asn) if event.asn else (network(ip) if ip else None),
-        event.device_id or None,
         event.resource or None,
-        ip or None,
         agent_family(agent) if agent else None,
         event.auth_method,
         _KINDS[event.auth_kind][event.action],
+        event.device_id or None,
+        ip or None,
         None if mfa is None else ("with MFA" if mfa else "without MFA"),
     )
 

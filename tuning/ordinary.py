@@ -10,8 +10,8 @@ the roughest, each used only where the one before leaves work to do:
 3. If that is still too much, there was no calm: only the more ordinary half is kept
    (:func:`half`).
 
-Strangeness here is the plain sum of an event's oriented features: no amount of contamination can
-bend it.
+Strangeness here is the plain sum of an event's oriented features (``features.strangeness``): no
+amount of contamination can bend it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.features import plain
+from preprocessing.features import plain, strangeness
 
 Features = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -45,7 +45,7 @@ HEAVY_SHARE = 0.08
 def ordinary(features: Features, known_anomalous: Mask) -> Mask:
     """Rows (n,) of features (n, d), in time order, that training may take for ordinary."""
     usable = plain(features) & _warm(len(features)) & ~known_anomalous
-    strange = features.sum(axis=1, dtype=np.float64)
+    strange = strangeness(features)
     if not heavy(strange, usable):
         return usable
     quiet = calm(strange, usable)

@@ -31,7 +31,7 @@ def test_who_it_was_how_it_ended_and_what_came_before_stay() -> None:
     after = changed(np.zeros(len(FACTS)), np.ones(len(FACTS)), CHANGES)
     kept = {fact for fact, value in zip(FACTS, after, strict=True) if value == 0.0}
     assert {"success", "user_failures_15m", "mfa_denials_15m", "learned", "gap_s"} <= kept
-    assert kept == set(IMMUTABLE) | {"kind_user_bits"}
+    assert kept == set(IMMUTABLE) | {"kind_user_bits", "kind_peer_bits", "kind_tenant_bits"}
 
 
 def test_a_change_replaces_its_own_facts_only() -> None:
