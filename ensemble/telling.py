@@ -26,26 +26,26 @@ _FACT = {name: index for index, name in enumerate(FACTS)}
 
 def travel(evidence: Evidence) -> Told:
     event, place = evidence.event, evidence.place
-    where = _shown(event.city or event.country or "unknown place")
+    where = shown(event.city or event.country or "unknown place")
     at = f"{event.timestamp.astimezone(UTC):%H:%M} UTC"
     observed = f"{where} {at}{_from(event.source_ip)}"
     if place is None:
         return f"far from the last known place, now {where}", observed, "no earlier place"
     km, seconds = _fact(evidence, "travel_km"), _fact(evidence, "travel_s")
-    origin = _shown(place.city or place.country or f"{place.latitude:.1f}, {place.longitude:.1f}")
+    origin = shown(place.city or place.country or f"{place.latitude:.1f}, {place.longitude:.1f}")
     since = f"{origin} {datetime.fromtimestamp(place.at_s, UTC):%Y-%m-%d %H:%M} UTC"
     text = (
-        f"{km:,.0f} km in {_duration(seconds)} (at least {speed_kmh(km, seconds):,.0f} km/h, "
+        f"{km:,.0f} km in {duration(seconds)} (at least {speed_kmh(km, seconds):,.0f} km/h, "
         f"places good to {GEO_ACCURACY_KM:.0f} km) since {since}, "
         f"{_same_device(event, place.device_id)}, {_outcome(event)}"
     )
-    usual = f"{since}{_from(place.source_ip)}; {_usual(evidence, 'country')}"
+    usual = f"{since}{_from(place.source_ip)}; {category_usual(evidence, 'country')}"
     return text, observed, usual
 
 
 def country(evidence: Evidence) -> Told:
     event = evidence.event
-    where = _shown(", ".join(part for part in (event.city, event.country) if part))
+    where = shown(", ".join(part for part in (event.city, event.country) if part))
     away = _fact(evidence, "home_km")
     text, _, usual = _category(evidence, "country", "from country")
     if away:
@@ -75,12 +75,16 @@ def method(evidence: Evidence) -> Told:
     name = _stranger(evidence, "method", "kind")
     text, _, _ = _category(evidence, name, "by" if name == "method" else "as")
     observed = f"{event.auth_kind} {event.action} by {event.auth_method or 'unknown method'}"
-    return text, observed, f"{_usual(evidence, 'kind')}; {_usual(evidence, 'method')}"
+    return (
+        text,
+        observed,
+        f"{category_usual(evidence, 'kind')}; {category_usual(evidence, 'method')}",
+    )
 
 
 def mfa(evidence: Evidence) -> Told:
     observed = _observed(evidence, "mfa") or "second factor not reported"
-    usual = _usual(evidence, "mfa")
+    usual = category_usual(evidence, "mfa")
     return f"{evidence.event.action} {observed}; usual: {usual}", observed, usual
 
 
@@ -89,57 +93,61 @@ def hours(evidence: Evidence) -> Told:
     if not evidence.hours:
         text = f"active at {observed}; this user's hours are not learned yet"
         return text, observed, NOTHING_LEARNED
-    usual = f"{_spans(evidence.hours)} UTC"
+    usual = f"{spans(evidence.hours)} UTC"
     return f"active at {observed}, usually {usual}", observed, f"{usual} ({_window(evidence)})"
 
 
 def dormant(evidence: Evidence) -> Told:
-    silent = _duration(_fact(evidence, "gap_s"))
+    silent = duration(_fact(evidence, "gap_s"))
     return f"first event after {silent} of silence", f"{silent} of silence", _window(evidence)
 
 
 def rate(evidence: Evidence) -> Told:
     count = _fact(evidence, "events_1h") + 1
     usual = 2.0 ** _fact(evidence, "usual_events_1h")
-    text = f"about {_count(count, 'event')} within the hour, usually about {usual:,.0f}"
-    return text, f"{_count(count, 'event')}/h", f"{_count(usual, 'event')}/h ({_window(evidence)})"
+    text = f"about {counted(count, 'event')} within the hour, usually about {usual:,.0f}"
+    return (
+        text,
+        f"{counted(count, 'event')}/h",
+        f"{counted(usual, 'event')}/h ({_window(evidence)})",
+    )
 
 
 def transfer(evidence: Evidence) -> Told:
     amount = evidence.event.bytes_transferred or 0
-    text = f"{_size(amount)} transferred"
+    text = f"{size(amount)} transferred"
     if evidence.usual_bytes < 1:
-        return f"{text}; {NOTHING_LEARNED} about this user", _size(amount), NOTHING_LEARNED
+        return f"{text}; {NOTHING_LEARNED} about this user", size(amount), NOTHING_LEARNED
     times = amount / evidence.usual_bytes
     if times >= 2:
         text += f", {times:,.0f} times the usual"
-    return text, _size(amount), f"{_size(evidence.usual_bytes)} ({_window(evidence)})"
+    return text, size(amount), f"{size(evidence.usual_bytes)} ({_window(evidence)})"
 
 
 def failures(evidence: Evidence) -> Told:
     now = _failed(evidence)
     short = _fact(evidence, "user_failures_15m") + now
     day = _fact(evidence, "user_failures_1d") + now
-    text = f"{_count(short, 'failure')} of this user in 15 min, {day:,.0f} in a day"
+    text = f"{counted(short, 'failure')} of this user in 15 min, {day:,.0f} in a day"
     told = evidence.event.failed_attempts or 0
     if told:
         text += f"; the source reports {told:,}"
     # For a failure the fact is -log2 of the user's share of failures.
     one_in = 2.0 ** _fact(evidence, "outcome_bits")
     usual = f"1 failure in {one_in:,.0f} events" if one_in > 1 else "few failures"
-    return text, _count(max(short, told), "failure"), f"{usual} ({_window(evidence)})"
+    return text, counted(max(short, told), "failure"), f"{usual} ({_window(evidence)})"
 
 
 def address_failures(evidence: Evidence) -> Told:
     now = _failed(evidence)
     short = _fact(evidence, "address_failures_15m") + now
     day = _fact(evidence, "address_failures_1d") + now
-    text = f"{_count(short, 'failure')} from {_address(evidence)} in 15 min, {day:,.0f} in a day"
-    return text, f"{_count(day, 'failure')} in a day", _regulars(evidence)
+    text = f"{counted(short, 'failure')} from {_address(evidence)} in 15 min, {day:,.0f} in a day"
+    return text, f"{counted(day, 'failure')} in a day", _regulars(evidence)
 
 
 def spraying(evidence: Evidence) -> Told:
-    accounts = _count(_fact(evidence, "address_failing_users_1h"), "account")
+    accounts = counted(_fact(evidence, "address_failing_users_1h"), "account")
     text = f"{accounts} failed from {_address(evidence)} within the hour"
     return text, f"{accounts} failed", _regulars(evidence)
 
@@ -147,22 +155,22 @@ def spraying(evidence: Evidence) -> Told:
 def brute_force(evidence: Evidence) -> Told:
     mine, address = _fact(evidence, "user_failures_15m"), _fact(evidence, "address_failures_1d")
     text = (
-        f"{_outcome(evidence.event)} after {_count(mine, 'failure')} of this user in 15 min and "
+        f"{_outcome(evidence.event)} after {counted(mine, 'failure')} of this user in 15 min and "
         f"{address:,.0f} from {_address(evidence)} in a day"
     )
-    return text, f"after {_count(max(mine, address), 'failure')}", _regulars(evidence)
+    return text, f"after {counted(max(mine, address), 'failure')}", _regulars(evidence)
 
 
 def unknown_user(evidence: Evidence) -> Told:
-    name = _shown(evidence.event.user_id)
+    name = shown(evidence.event.user_id)
     text = f"no success of user {name!r} was ever learned; {_outcome(evidence.event)}"
     return text, name or "unprintable name", "users with a learned success"
 
 
 def mfa_denials(evidence: Evidence) -> Told:
     count = _fact(evidence, "mfa_denials_15m")
-    text = f"{_count(count, 'second-factor prompt')} denied in 15 min; {_outcome(evidence.event)}"
-    return text, _count(count, "denial"), _usual(evidence, "mfa")
+    text = f"{counted(count, 'second-factor prompt')} denied in 15 min; {_outcome(evidence.event)}"
+    return text, counted(count, "denial"), category_usual(evidence, "mfa")
 
 
 def combination(evidence: Evidence) -> Told:
@@ -176,15 +184,15 @@ def _fact(evidence: Evidence, name: str) -> float:
 
 def _observed(evidence: Evidence, name: str) -> str:
     value = dict(zip(CATEGORIES, values_of(evidence.event), strict=True))[name]
-    return _shown(value or "")
+    return shown(value or "")
 
 
-def _usual(evidence: Evidence, name: str) -> str:
+def category_usual(evidence: Evidence, name: str) -> str:
     """The user's commonest value of one field: "DE (212 of 214 events, 60 days)"."""
     usual = evidence.usual.get(name)
     if usual is None:
         return f"{name}: {NOTHING_LEARNED}"
-    return f"{_shown(usual.value)} ({usual.count} of {usual.total} events, {_days(evidence)})"
+    return f"{shown(usual.value)} ({usual.count} of {usual.total} events, {days_known(evidence)})"
 
 
 def _category(evidence: Evidence, name: str, lead: str) -> Told:
@@ -195,12 +203,12 @@ def _category(evidence: Evidence, name: str, lead: str) -> Told:
     if usual is None:
         text = f"{shown}; {NOTHING_LEARNED} about this user"
     elif usual.observed:
-        text = f"{shown} in {usual.observed} of this user's {_count(usual.total, 'event')}"
+        text = f"{shown} in {usual.observed} of this user's {counted(usual.total, 'event')}"
     else:
         text = f"first time {shown} in {_window(evidence)}"
     if name in SHARED:
         text += _others(evidence, name)
-    return text, observed or f"unknown {name}", _usual(evidence, name)
+    return text, observed or f"unknown {name}", category_usual(evidence, name)
 
 
 def _others(evidence: Evidence, name: str) -> str:
@@ -221,17 +229,19 @@ def _stranger(evidence: Evidence, one: str, other: str) -> str:
 def _window(evidence: Evidence) -> str:
     if not evidence.events:
         return NOTHING_LEARNED
-    return f"{_count(evidence.events, 'event')}, {_days(evidence)}"
+    return f"{counted(evidence.events, 'event')}, {days_known(evidence)}"
 
 
-def _days(evidence: Evidence) -> str:
-    return _count(max(1, round(evidence.days)), "day")
+def days_known(evidence: Evidence) -> str:
+    return counted(max(1, round(evidence.days)), "day")
 
 
 def _regulars(evidence: Evidence) -> str:
     regulars = _fact(evidence, "address_regulars")
     return (
-        f"{_count(regulars, 'user')} known to work from there" if regulars else "nobody known there"
+        f"{counted(regulars, 'user')} known to work from there"
+        if regulars
+        else "nobody known there"
     )
 
 
@@ -260,29 +270,29 @@ def _same_device(event: AuthEvent, before: str | None) -> str:
     return "device unchanged" if event.device_id == before else "device changed"
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
     """A text of the event's own, on one line and no longer than an alert can bear.
 
-    >>> _shown("a" * 200)[-3:], _shown("two\\nlines")
+    >>> shown("a" * 200)[-3:], shown("two\\nlines")
     ('aa…', 'two?lines')
     """
     clean = "".join(char if char.isprintable() else "?" for char in text[: MOST_SHOWN + 1])
     return f"{clean[: MOST_SHOWN - 1]}…" if len(clean) > MOST_SHOWN else clean
 
 
-def _count(count: float, what: str) -> str:
+def counted(count: float, what: str) -> str:
     """
-    >>> _count(1.0, "failure"), _count(2345.6, "event")
+    >>> counted(1.0, "failure"), counted(2345.6, "event")
     ('1 failure', '2,346 events')
     """
     told = f"{count:,.0f}"
     return f"{told} {what}" if told == "1" else f"{told} {what}s"
 
 
-def _spans(hours: tuple[int, ...]) -> str:
+def spans(hours: tuple[int, ...]) -> str:
     """Hours as spans.
 
-    >>> _spans((7, 8, 9, 13)), _spans((22, 23, 0, 1))
+    >>> spans((7, 8, 9, 13)), spans((22, 23, 0, 1))
     ('07-10, 13-14', '22-02')
     """
     starts = [hour for hour in hours if (hour - 1) % 24 not in hours]
@@ -297,9 +307,9 @@ def _spans(hours: tuple[int, ...]) -> str:
     return ", ".join(spans)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """
-    >>> _duration(2400), _duration(40_000), _duration(864_000)
+    >>> duration(2400), duration(40_000), duration(864_000)
     ('40 min', '11.1 h', '10 days')
     """
     if seconds < 5400:
@@ -309,10 +319,10 @@ def _duration(seconds: float) -> str:
     return f"{seconds / _DAY_S:,.0f} days"
 
 
-def _size(amount: float) -> str:
+def size(amount: float) -> str:
     """Bytes in the unit a person would use.
 
-    >>> _size(1_500_000_000)
+    >>> size(1_500_000_000)
     '1.5 GB'
     """
     for unit in ("B", "kB", "MB", "GB"):
