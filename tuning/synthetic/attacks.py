@@ -114,16 +114,18 @@ def _of_stretch(
 def _thefts(scenario: Scenario, scene: Scene, events: int, progress: Progress) -> list[Draft]:
     """Thefts, the same ones whether a ramp prepares them or not."""
     out: list[Draft] = []
-    plans = creeps(scene, events)
-    for number, creep in enumerate(plans, 1):
-        drafts = labelled(thefts(scene, creep), THEFT, *LOSSY)
+    plans = []
+    for number, creep in enumerate(creeps(scene, events), 1):
+        drafts = labelled(thefts(scene, creep), THEFT, *LOSSY)[: events - len(out)]
+        if not drafts:
+            break
         out += [replace(draft, campaign=f"{THEFT}-{number:03d}") for draft in drafts]
+        plans.append(creep)
     # numbers of its own: what is drawn afterwards is the same with a ramp and without
     apart = replace(scene, rng=random.Random(scene.rng.random()))
     for number, creep in enumerate(plans if scenario.ramp else (), 1):
         for draft in lay_over(apart, creep):
             draft.label, draft.campaign = RAMP, f"{RAMP}-{number:03d}"
-    out = sorted(out, key=lambda draft: draft.at)[:events]
     progress(len(out))
     return out
 

@@ -19,7 +19,7 @@ from tuning.synthetic.people import DAY_S, HOUR_S, User
 
 RAMP_SHARE = (0.17, 0.71)  # of the period: when it begins, and when it has reached its height
 THEFTS_FROM = 0.74
-THEFTS = 9  # events of one account's thefts, about
+FEWEST_THEFTS = 6  # events of one account's thefts
 MIN_EVENTS_IN_RAMP = 25
 RAMP, THEFT = "slow_ramp", "data_theft"
 
@@ -41,14 +41,14 @@ class Creep:
 
 
 def creeps(scene: Scene, events: int) -> list[Creep]:
-    """As many accounts as it takes for `events` events of theft, of those with enough to do."""
+    """Enough accounts for `events` events of theft, among those with enough to do."""
     since, until = (scene.period.start + share * _length_s(scene) for share in RAMP_SHARE)
     active = [
         user
         for user in scene.users
         if scene.timeline.interactive(user.user_id, since, until) >= MIN_EVENTS_IN_RAMP
     ]
-    count = max(1, round(events / THEFTS))
+    count = math.ceil(events / FEWEST_THEFTS)
     chosen = scene.rng.sample(active, min(len(active), count)) or list(scene.users[:1])
     return [_creep(scene, user, until) for user in chosen]
 

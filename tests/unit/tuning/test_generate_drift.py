@@ -4,6 +4,7 @@ import json
 from collections import Counter, defaultdict
 from datetime import datetime
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -117,7 +118,7 @@ def test_a_ramp_changes_the_events_of_the_thieves_alone(
 def test_the_ramp_creeps_up_and_the_thefts_come_after_it(poison: Generated) -> None:
     since, until = (_time(poison.facts["ramp"][end]) for end in ("from", "until"))
     middle = (since + until) / 2
-    sizes: dict[str, list[int]] = {"early": [], "late": []}
+    sizes: dict[str, tuple[list[float], list[float]]] = defaultdict(lambda: ([], []))
     for event, label in zip(poison.events, poison.labels, strict=True):
         at = _time(event["timestamp"])
         if label["anomaly_type"] == "data_theft":
@@ -125,9 +126,11 @@ def test_the_ramp_creeps_up_and_the_thefts_come_after_it(poison: Generated) -> N
         elif label["anomaly_type"] == "slow_ramp":
             assert at >= since - DAY_S
             if event["action"] == "transfer" and "bytes_transferred" in event:
-                sizes["early" if at < middle else "late"].append(int(event["bytes_transferred"]))
-    early, late = (sorted(sizes[part])[len(sizes[part]) // 2] for part in ("early", "late"))
-    assert late > 3 * early
+                size = float(event["bytes_transferred"])
+                sizes[str(event["user_id"])][at >= middle].append(size)
+    growth = [median(late) / median(early) for early, late in sizes.values() if early and late]
+    assert len(growth) >= 4
+    assert median(growth) > 3
 
 
 def test_scenario_json_says_how_the_set_was_made(tmp_path: Path) -> None:
