@@ -95,7 +95,7 @@ class Preprocessor:
     async def _lenses_of(self, routing: Routing) -> dict[str, Lens]:
         return {
             live.version: await self._lenses.get(live.version, live.path)
-            for live in routing.everyone
+            for live in routing.answering
         }
 
     def _features(
@@ -120,10 +120,12 @@ class Preprocessor:
             )
             if rows
         ]
-        shadow = None
-        if routing.shadow is not None:
-            shadow = _part(routing.shadow, lenses[routing.shadow.version], observed, items)
-        return Features(len(decoded), parts, shadow, errors)
+        return Features(len(decoded), parts, self._shadow(routing.shadow, observed, items), errors)
+
+    def _shadow(self, live: Live | None, observed: Observed, items: list[int]) -> Part | None:
+        """The events for the version that only watches; nobody waits until that is loaded."""
+        lens = None if live is None else self._lenses.at_hand(live.version, live.path)
+        return None if live is None or lens is None else _part(live, lens, observed, items)
 
     def __del__(self) -> None:
         close = getattr(getattr(self, "_history", None), "close", None)

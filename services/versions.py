@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +13,14 @@ from ensemble.scorer import load_bundle
 from models.bundle import Bundle
 from models.manifest import BundleError
 
+LOG = logging.getLogger("ztad.versions")
+
 T = TypeVar("T")
 
 #: Champion, challenger and shadow, and the one just replaced: going back is then immediate.
 MOST_VERSIONS = 4
+#: Pause before a version is tried again for which nobody waits, seconds.
+RETRY_S = 5.0
 
 
 class OtherVersion(BundleError):
@@ -36,6 +41,7 @@ class Versions(Generic[T]):
         self._most = most
         self._kept: OrderedDict[str, T] = OrderedDict()
         self._loading: dict[str, asyncio.Task[T]] = {}
+        self._behind: dict[str, asyncio.Task[None]] = {}
 
     def add(self, bundle: Bundle) -> T:
         """Make and keep a bundle's; the longest unused gives way."""
@@ -52,6 +58,24 @@ class Versions(Generic[T]):
             task = self._loading[version] = asyncio.ensure_future(self._load(version, path))
             task.add_done_callback(lambda done: self._loading.pop(version, None))
         return await asyncio.shield(task)
+
+    def at_hand(self, version: str, path: str) -> T | None:
+        """What was made of a version if that is there already; else it is loaded behind the
+        scenes, again and again if need be."""
+        kept = self._kept.get(version)
+        if kept is not None:
+            self._kept.move_to_end(version)
+        elif version not in self._behind:
+            task = self._behind[version] = asyncio.ensure_future(self._load_behind(version, path))
+            task.add_done_callback(lambda done: self._behind.pop(version, None))
+        return kept
+
+    async def _load_behind(self, version: str, path: str) -> None:
+        try:
+            await self.get(version, path)
+        except BundleError as error:
+            LOG.warning("version %s is not there: %s", version, error)
+            await asyncio.sleep(RETRY_S)
 
     async def _load(self, version: str, path: str) -> T:
         bundle = await asyncio.to_thread(load_version, version, path)

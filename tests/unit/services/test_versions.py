@@ -53,6 +53,34 @@ def test_another_version_than_asked_for(bundle: Bundle) -> None:
         asyncio.run(versions.get("v9", str(bundle.path)))
 
 
+def test_at_hand_waits_for_nothing_and_has_it_loaded(bundle: Bundle) -> None:
+    async def run() -> list[str | None]:
+        versions: Versions[str] = Versions(lambda each: each.version)
+        asked = [versions.at_hand(bundle.version, str(bundle.path)) for _ in range(2)]
+        await versions.get(bundle.version, str(bundle.path))
+        return [*asked, versions.at_hand(bundle.version, "is not read again")]
+
+    assert asyncio.run(run()) == [None, None, bundle.version]
+
+
+def test_at_hand_is_told_once_of_a_version_that_is_not_there(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def run() -> None:
+        versions: Versions[str] = Versions(lambda each: each.version)
+        async with asyncio.timeout(30):
+            while not caplog.records:
+                assert versions.at_hand("v2", str(tmp_path / "v2")) is None
+                await asyncio.sleep(0)
+            for _ in range(10):
+                assert versions.at_hand("v2", str(tmp_path / "v2")) is None
+                await asyncio.sleep(0)
+
+    asyncio.run(run())
+    (line,) = caplog.records
+    assert "version v2 is not there" in line.getMessage()
+
+
 def test_a_version_that_failed_is_tried_again(bundle: Bundle, tmp_path: Path) -> None:
     async def run() -> str:
         versions: Versions[str] = Versions(lambda each: each.version)
