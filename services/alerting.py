@@ -6,6 +6,7 @@ answers go in and out, so that nothing but bytes and small structs travels betwe
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,6 +32,8 @@ from preprocessing.event import AuthEvent
 from preprocessing.history import Evidence
 from services import alert_metrics
 from services.wire import Recorded
+
+LOG = logging.getLogger("ztad.recorder")
 
 _VERDICT = msgspec.json.Decoder(Verdict)
 _EVIDENCE = msgspec.msgpack.Decoder(Evidence)
@@ -71,7 +74,7 @@ class Alerts:
         """
         if recorded.shadow or not recorded.alerts:
             return 0
-        verdicts = [_VERDICT.decode(recorded.verdicts[row]) for row in recorded.alerts]
+        verdicts = [verdict for row in recorded.alerts if (verdict := _verdict(recorded, row))]
         return await self._runner.offer(verdicts, _known(recorded))
 
     async def state(self) -> State:
@@ -133,13 +136,31 @@ def cursor(alert: Alert) -> str:
     return f"{alert.opened_s!r}_{alert.alert_id}"
 
 
+def _verdict(recorded: Recorded, row: int) -> Verdict | None:
+    """A verdict; None if it was recorded by a ztad that wrote others: the rest must not wait."""
+    try:
+        return _VERDICT.decode(recorded.verdicts[row])
+    except msgspec.DecodeError as error:
+        LOG.error("event %s becomes no alert: %s", recorded.event_ids[row], error)
+        return None
+
+
+def _evidence(encoded: bytes) -> Evidence | None:
+    try:
+        return _EVIDENCE.decode(encoded)
+    except msgspec.DecodeError as error:
+        LOG.error("an alert is told without its event: %s", error)
+        return None
+
+
 def _known(recorded: Recorded) -> Known:
     times = np.frombuffer(recorded.stamps, np.float64)
     events: dict[str, AuthEvent] = {}
     for row in recorded.alerts:
         encoded = recorded.evidence.get(row)
-        if encoded is not None:
-            events[recorded.event_ids[row]] = _EVIDENCE.decode(encoded).event
+        known = None if encoded is None else _evidence(encoded)
+        if known is not None:
+            events[recorded.event_ids[row]] = known.event
     return Known(
         events=events,
         times={recorded.event_ids[row]: float(times[row]) for row in recorded.alerts},

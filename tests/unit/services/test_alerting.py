@@ -92,6 +92,17 @@ def test_without_its_event_a_verdict_still_knows_when_it_was() -> None:
     assert found["lead"]["event"] is None
 
 
+def test_what_another_ztad_recorded_holds_up_no_alert() -> None:
+    desk = alerts()
+    batch = recorded(verdict("e1"), verdict("e2", "bob"))
+    batch.verdicts[0] = b'{"event_id":"e1"}'
+    batch.evidence[1] = b"\xc0"
+    assert asyncio.run(desk.offer(batch)) == 1
+    (found,) = told(desk)
+    assert found["subject"] == "user:bob"
+    assert found["lead"]["event"] is None
+
+
 def test_a_shadow_version_alerts_nobody() -> None:
     desk = alerts()
     assert asyncio.run(desk.offer(recorded(verdict("e1"), shadow=True))) == 0
