@@ -78,7 +78,7 @@ def around(judged: Judged, change: Change, clusters: Clusters) -> dict[str, Any]
     level, drawn_level = daily.rate(daily.false, clusters, before)
     after = [
         {
-            "day": daily.first + day,
+            "day": daily.first + int(day),
             **daily.told(day),
             **_relative(daily, day, (level, drawn_level), clusters),
         }

@@ -89,5 +89,5 @@ def _ordinary_share(judged: Judged) -> Point:
     scores, ordinary = judged.scores[ENSEMBLE], ~judged.anomalous
     if not ordinary.any():
         return Point(ONE_PERCENT, np.zeros(len(judged), np.bool_), None)
-    threshold = float(np.quantile(scores[ordinary], 1.0 - ORDINARY_SHARE, method="higher"))
+    threshold = float(np.quantile(scores[ordinary], 1.0 - ORDINARY_SHARE, method="inverted_cdf"))
     return Point(ONE_PERCENT, scores > threshold, threshold)
