@@ -10,18 +10,20 @@ import random
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 
 from preprocessing.geo import distance_km
 from tuning.synthetic import causes
 from tuning.synthetic.draft import Draft
 from tuning.synthetic.geography import City, city_named, fixed_networks, place_in
 from tuning.synthetic.organisation import COMPANY_WIDE, DEPARTMENTS, Office, Organisation
-from tuning.synthetic.people import User, habits
+from tuning.synthetic.people import User, habits, hubs
 from tuning.synthetic.world import Change, Phase, World
 
 NEW_OFFICES = ("Amsterdam", "Chicago", "Tokyo", "Madrid")
 NEW_EXITS = ("Dublin", "Seattle")
-COMMUTE_KM = 600.0  # remote people this near to the new office start to work there
+MOVE_KM = 1_500.0  # remote people no farther than this may move house for the new office
+MOVERS = 0.06  # of all people, at most
 MORE_ON_VPN = 0.15
 REORGANISED = 0.2
 CAUSE_DAYS = 7
@@ -31,45 +33,60 @@ UPDATE_DAYS = 3
 def changed(rng: random.Random, world: World, day: int) -> World:
     """The world with a second phase that begins on `day`; depends on `rng` alone."""
     before = world.phases[0]
-    organisation, users = _offices(rng, before.organisation, before.users)
+    organisation, users = _relocated(rng, before.organisation, before.users)
+    organisation, users = _opened(rng, organisation, users)
     organisation, users = _vpn(rng, organisation, users)
     users = tuple(_updated(rng, user, day) for user in users)
     users = tuple(_moved(rng, user) if rng.random() < REORGANISED else user for user in users)
     after = Phase(organisation, users, day, before.last_day)
-    phases = (replace(before, last_day=day), after)
-    return replace(world, phases=phases, changes=_told(before.users, users, day))
+    changes = _told(before.users, users, day)
+    packing = tuple(map(partial(_packing, day), before.users, users))
+    return replace(
+        world, phases=(replace(before, users=packing, last_day=day), after), changes=changes
+    )
 
 
-def _offices(
+def _relocated(
     rng: random.Random, organisation: Organisation, users: tuple[User, ...]
 ) -> tuple[Organisation, tuple[User, ...]]:
-    """The largest office gets another address and provider; a new one opens for remote people."""
-    opened = _new_office(rng, users)
+    """The largest office moves within its city: another address, another provider if there is."""
     sizes = Counter(user.office for user in users if user.office is not None)
     old = max(organisation.offices, key=lambda office: sizes[office])
     networks = [n for n in fixed_networks(old.city) if n.asn != old.egress.asn]
     network = rng.choice(networks or fixed_networks(old.city))
     new = Office(old.city, place_in(old.city, network, rng.randrange(65536)))
-    people = []
-    for user in users:
-        office = new if user.office == old else user.office or _near(user, opened)
-        people.append(replace(user, office=office))
     offices = tuple(new if office == old else office for office in organisation.offices)
-    return replace(organisation, offices=(*offices, opened)), tuple(people)
+    people = (replace(user, office=new) if user.office == old else user for user in users)
+    return replace(organisation, offices=offices), tuple(people)
 
 
-def _new_office(rng: random.Random, users: tuple[User, ...]) -> Office:
-    """In the one of the candidate cities that most remote people can reach."""
-    remote = [user.home for user in users if user.office is None]
+def _opened(
+    rng: random.Random, organisation: Organisation, users: tuple[User, ...]
+) -> tuple[Organisation, tuple[User, ...]]:
+    """An office where most remote people live near; some of them move house for it."""
+    remote = {user.user_id for user in users if user.office is None and not user.trips}
     city = max(
         map(city_named, NEW_OFFICES),
-        key=lambda city: sum(_km(home, city) < COMMUTE_KM for home in remote),
+        key=lambda city: sum(_km(u.home, city) < MOVE_KM for u in users if u.user_id in remote),
     )
-    return Office(city, place_in(city, rng.choice(fixed_networks(city)), rng.randrange(65536)))
+    office = Office(city, place_in(city, rng.choice(fixed_networks(city)), rng.randrange(65536)))
+    near = [u.user_id for u in users if u.user_id in remote and _km(u.home, city) < MOVE_KM]
+    movers = set(rng.sample(near, min(len(near), round(MOVERS * len(users)))))
+    people = (_rehoused(rng, u, office) if u.user_id in movers else u for u in users)
+    return replace(organisation, offices=(*organisation.offices, office)), tuple(people)
 
 
-def _near(user: User, office: Office) -> Office | None:
-    return office if _km(user.home, office.city) < COMMUTE_KM else None
+def _rehoused(rng: random.Random, user: User, office: Office) -> User:
+    city = office.city
+    network = rng.choice(fixed_networks(city))
+    return replace(user, home=city, network=network, hubs=hubs(rng, city), office=office)
+
+
+def _packing(day: int, old: User, new: User) -> User:
+    """Who moves house does nothing else on the two days before."""
+    if old.home == new.home:
+        return old
+    return replace(old, absences=(*old.absences, (day - 2, day)))
 
 
 def _km(a: City, b: City) -> float:
@@ -150,7 +167,7 @@ def explain(world: World, drafts: Iterable[Draft]) -> None:
             continue
         if _foreign_before(draft, old[draft.user_id], user):
             draft.cause = causes.REORGANISATION
-        elif draft.fields.get("source_ip") in offices:
+        elif draft.fields.get("source_ip") in offices or old[user.user_id].home != user.home:
             draft.cause = causes.OFFICE_MOVE
         elif draft.fields.get("source_ip") in exits:
             draft.cause = causes.NEW_VPN

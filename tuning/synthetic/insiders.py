@@ -135,7 +135,7 @@ def off_hours_bulk_transfer(scene: Scene, since: float, until: float, size: int)
     anchor = scene.timeline.last_before(user.user_id, at)
     if anchor is None or anchor.fields["auth_kind"] != "interactive":
         return []
-    each = max(2, min(size, rng.randrange(4, 16)) // nights)
+    each = max(3, min(size, rng.randrange(5, 12) + round(8 * care)) // nights)
     day = scene.period.day_of(at)
     out: list[Draft] = []
     for night in range(nights):
@@ -149,11 +149,14 @@ def off_hours_bulk_transfer(scene: Scene, since: float, until: float, size: int)
 def _haul(
     rng: random.Random, user: User, base: Fields, at: float, care: float, pieces: int
 ) -> list[Draft]:
-    """A sign-in and transfers, each one to five standard deviations above the usual (log scale)."""
+    """A sign-in and transfers, one to five standard deviations above the usual (log scale).
+
+    The careful move as much in more and smaller pieces.
+    """
     out = [login(user, base, at, "success", "sso-portal")]
     for _ in range(pieces):
         at += rng.lognormvariate(5.2, 0.8)
-        boost = rng.uniform(1, 5 - 2.5 * care) * user.log_bytes_sd
+        boost = rng.uniform(2.5 - 1.5 * care, 5 - 2 * care) * user.log_bytes_sd
         size = usual_bytes(rng, user, boost=boost)
         out.append(transfer(user, base, at, usual_resource(rng, user), size))
     return out

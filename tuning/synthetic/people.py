@@ -184,7 +184,7 @@ def _make_user(
         month_end=department == "finance",
         first_day=rng.randrange(6, max(7, days - 5)) if rng.random() < 0.05 else -1,
         trips=_trips(rng, home, start, days),
-        hubs=tuple(displaced(home, rng.uniform(0, 360), rng.uniform(50, 300)) for _ in range(2)),
+        hubs=hubs(rng, home),
         local_stamps=rng.random() < 0.3,
     )
 
@@ -240,6 +240,11 @@ def _trips(rng: random.Random, home: City, start: float, days: int) -> tuple[Tri
     back = leaves + journey + max(6 * HOUR_S, stay)
     hotel = place_in(city, rng.choice(fixed_networks(city)), rng.randrange(65536))
     return (Trip(city, leaves, leaves + journey, back, back + journey, hotel),)
+
+
+def hubs(rng: random.Random, home: City) -> tuple[tuple[float, float], ...]:
+    """Latitude and longitude of the two carrier hubs that phones of that city seem to be at."""
+    return tuple(displaced(home, rng.uniform(0, 360), rng.uniform(50, 300)) for _ in range(2))
 
 
 def _km(a: City, b: City) -> float:

@@ -69,7 +69,7 @@ def new_phone(stage: Stage, user: User) -> Session:
         return []
     day = phone.first_day
     at = morning(stage, user, day)
-    if user.is_absent(day) or user.trip_at(at):
+    if user.is_absent(day) or stage.is_away(user, day):
         return []
     old = next((d for d in user.in_use(day) if d is not phone), phone)
     out = factor_change(rng, user, wherever(stage, user, at, day, old), at)
@@ -112,7 +112,7 @@ def expiry_wave(stage: Stage) -> list[Session]:
         day = rng.randrange(max(2, stage.phase.first_day), stage.phase.last_day)
         for user in stage.phase.users:
             at = stage.period.moment(user, day, rng.gauss(9, 0.5))
-            away = user.is_absent(day) or user.trip_at(at) or not user.in_use(day)
+            away = user.is_absent(day) or stage.is_away(user, day) or not user.in_use(day)
             usual = user.rhythm.hours_outside(user.local_hour(at)) < 1
             if user.office is not office or away or not usual or rng.random() > 0.7:
                 continue

@@ -17,7 +17,7 @@ from tuning.synthetic.behaviour import (
 )
 from tuning.synthetic.devices import Device
 from tuning.synthetic.draft import Draft, Fields
-from tuning.synthetic.people import User
+from tuning.synthetic.people import DAY_S, User
 from tuning.synthetic.world import Phase
 
 
@@ -29,6 +29,12 @@ class Stage:
     phase: Phase
     period: Period
     accounts: tuple[str, ...]
+
+    def is_away(self, user: User, day: int) -> bool:
+        """Whether any part of a trip falls on the day or the night after it."""
+        start = self.period.start + day * DAY_S
+        end = start + 1.5 * DAY_S
+        return any(trip.leaves < end and start < trip.home_again for trip in user.trips)
 
 
 def works_on(user: User, day: int) -> bool:
@@ -42,7 +48,7 @@ def free_day(stage: Stage, user: User) -> int | None:
     days = [
         day
         for day in range(max(2, stage.phase.first_day), stage.phase.last_day)
-        if works_on(user, day) and user.trip_at(stage.period.moment(user, day, 12)) is None
+        if works_on(user, day) and not stage.is_away(user, day)
     ]
     return stage.rng.choice(days) if days else None
 

@@ -33,7 +33,7 @@ def month_end(stage: Stage, user: User) -> Session:
         if not (user.month_end and stage.period.closes_books(day) and works_on(user, day)):
             continue
         at = stage.period.moment(user, day, user.rhythm.end_h - 1 + rng.uniform(0, 4))
-        if user.trip_at(at):
+        if stage.is_away(user, day):
             continue
         base = wherever(stage, user, at, day)
         out.append(login(user, base, at, "success", "sso-portal"))
@@ -72,7 +72,7 @@ def night_shift(stage: Stage, user: User) -> Session:
     out: Session = []
     for day in range(first, min(stage.phase.last_day, first + rng.randrange(1, 5))):
         at = stage.period.moment(user, day, rng.uniform(22.5, 28.5))
-        if user.is_absent(day) or user.trip_at(at) or not user.in_use(day):
+        if user.is_absent(day) or stage.is_away(user, day) or not user.in_use(day):
             break
         device = rng.choice(user.in_use(day))
         base = context(user, device, user.household(day), day, rng)
@@ -89,7 +89,7 @@ def new_hire(stage: Stage, user: User) -> Session:
     out: Session = []
     for day in range(user.first_day, min(stage.phase.last_day, user.first_day + 5)):
         at = morning(stage, user, day)
-        if not works_on(user, day) or user.trip_at(at):
+        if not works_on(user, day) or stage.is_away(user, day):
             continue
         base = wherever(stage, user, at, day)
         out.append(login(user, base, at, "success", "sso-portal"))
@@ -112,7 +112,7 @@ def new_project(stage: Stage, user: User) -> Session:
     out: Session = []
     for day in range(first, min(stage.phase.last_day, first + rng.randrange(2, 9))):
         at = stage.period.moment(user, day, rng.uniform(user.rhythm.start_h, user.rhythm.end_h))
-        if not works_on(user, day) or user.trip_at(at):
+        if not works_on(user, day) or stage.is_away(user, day):
             continue
         base = wherever(stage, user, at, day)
         out.append(login(user, base, at, "success", rng.choice(chosen)))
@@ -186,7 +186,9 @@ def automation(stage: Stage, user: User) -> Session:
     out: Session = []
     for _ in range(rng.randrange(2, 9)):
         again = stage.period.day_of(at)
-        gone = user.is_absent(again) or laptop not in user.in_use(again) or user.trip_at(at)
+        gone = (
+            user.is_absent(again) or laptop not in user.in_use(again) or stage.is_away(user, again)
+        )
         if gone or again >= stage.phase.last_day:
             break
         base = wherever(stage, user, at, again, laptop)

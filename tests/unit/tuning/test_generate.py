@@ -53,14 +53,17 @@ def test_sorted_by_time_and_labels_in_the_same_order(scenario: str) -> None:
 def test_same_seed_same_bytes_whatever_the_hash_seed(tmp_path: Path) -> None:
     code = (
         "import sys, pathlib; from tuning.generate import write; "
-        "write(pathlib.Path(sys.argv[1]), 'enterprise', events=1500, seed=9)"
+        "[write(pathlib.Path(sys.argv[1], name), name, events=3000, seed=9, anomaly_share=0.05)"
+        " for name in ('enterprise', 'drift', 'poison')]"
     )
     for hash_seed in ("1", "2"):
         env = {**os.environ, "PYTHONHASHSEED": hash_seed}
         command = [sys.executable, "-c", code, str(tmp_path / hash_seed)]
         subprocess.run(command, check=True, env=env, cwd=Path(__file__).parents[3])
-    for name in ("events.csv", "labels.csv"):
-        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
+    for name in ("events.csv", "labels.csv", "scenario.json"):
+        for set_ in ("enterprise", "drift", "poison"):
+            one, two = (tmp_path / run / set_ / name for run in ("1", "2"))
+            assert one.read_bytes() == two.read_bytes(), (set_, name)
 
 
 def test_another_seed_has_other_users_devices_and_ids() -> None:
