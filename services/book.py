@@ -79,10 +79,15 @@ class RoutingBook:
         for live in (*self.routing.everyone, self._started_with):
             if live.version == version:
                 return Path(live.path)
-        folder = self._models_dir
-        if folder is None or not (folder / version).is_dir():
-            raise VersionNotServed(version, folder)
-        return folder / version
+        folder = self.fetched(version)
+        if folder is None:
+            raise VersionNotServed(version, self._models_dir)
+        return folder
+
+    def fetched(self, version: str) -> Path | None:
+        """The folder of a version among those that were fetched."""
+        folder = None if self._models_dir is None else self._models_dir / version
+        return folder if folder is not None and folder.is_dir() else None
 
     async def change(self, document: bytes, *, by: str) -> Routing:
         """Put what a document asks for in force.

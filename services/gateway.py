@@ -36,6 +36,8 @@ from services.variants import Variants
 
 LOG = logging.getLogger("ztad.gateway")
 
+#: Time to hand over what only this replica knows before it ends, seconds.
+FINISH_S = 2.0
 #: A store in trouble is not mended by asking again at once.
 STORE_RETRY_S = 5
 
@@ -59,12 +61,13 @@ class GatewayApp:
         unavailable: tuple[type[Exception], ...] = (),
     ) -> None:
         variants = Variants(metrics)
+        pipeline.shadow.told = variants.judged
         scoring = Scoring(pipeline, tracing, metrics, variants)
         self._router = Router(
             [
                 *scoring.routes(),
                 *Pages(pipeline).routes(),
-                *Events(pipeline, lookups).routes(),
+                *Events(pipeline, lookups, book.fetched).routes(),
                 *Models(book, pipeline, variants).routes(),
                 *routes,
             ]
@@ -92,9 +95,17 @@ class GatewayApp:
         """Begin recording verdicts and flushing what may be learned, in the background."""
         self._tasks = [asyncio.ensure_future(work()) for work in self._background]
 
+    async def finish(self) -> None:
+        """Hand over what only this replica knows: verdicts to record, what may be learned."""
+        try:
+            async with asyncio.timeout(FINISH_S):
+                await self._pipeline.finish()
+        except TimeoutError:
+            LOG.warning("%d verdicts are not on record", self._pipeline.unrecorded)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await _lifespan(receive, send)
+            await self._lifespan(receive, send)
             return
         if scope["type"] != "http":
             return
@@ -162,10 +173,11 @@ class GatewayApp:
             except Exception:  # learning pauses; scoring and the next attempt go on
                 LOG.exception("the baseline could not be told what to learn")
 
-
-async def _lifespan(receive: Receive, send: Send) -> None:
-    while True:
-        message = await receive()
-        await send({"type": f"{message['type']}.complete"})
-        if message["type"] == "lifespan.shutdown":
-            return
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        ending = False
+        while not ending:
+            message = await receive()
+            ending = message["type"] == "lifespan.shutdown"
+            if ending:
+                await self.finish()
+            await send({"type": f"{message['type']}.complete"})

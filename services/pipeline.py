@@ -63,7 +63,6 @@ class Tally:
     """What one version made of its events of a payload."""
 
     live: Live
-    events: int
     judged: Judged
 
 
@@ -171,6 +170,11 @@ class Pipeline:
         except self._transient:
             self._learn = learn + self._learn
 
+    async def finish(self) -> None:
+        """Wait until the stages have what only this process knows; ``run_recorder`` goes on."""
+        await self.flush()
+        await self._queue.emptied()
+
     async def _canned(self) -> list[Part]:
         features: Features = await self._until("preprocessor", self._stages.probe, self.routing)
         return features.parts
@@ -262,7 +266,7 @@ class Pipeline:
         for item, verdict in zip(part.items, settled.answers, strict=True):
             scored.answers[item] = verdict
         scored.duplicates += len(part.duplicates)
-        scored.tallies.append(Tally(part.live, len(part.items), judged))
+        scored.tallies.append(Tally(part.live, judged))
         self._queue.put(recorded(part, judged, settled.answers, settled.repeats, traced))
 
     def recent(self, event_id: str) -> Kept | None:

@@ -51,6 +51,8 @@ class RecordQueue:
         self._whole: deque[Recorded] = deque()
         self._shadow: deque[Recorded] = deque()
         self._events = 0
+        self._empty = asyncio.Event()
+        self._empty.set()
         self.dropped = 0
 
     def put(self, recorded: Recorded) -> None:
@@ -59,6 +61,7 @@ class RecordQueue:
             return
         (self._shadow if recorded.shadow else self._whole).append(recorded)
         self._events += len(recorded.event_ids)
+        self._empty.clear()
         self._keep_within_bound()
 
     @property
@@ -106,10 +109,15 @@ class RecordQueue:
             try:
                 while self._take():
                     await self._send(again)
+                self._empty.set()
                 pause_s = self._interval_s
             except again:
                 self._put_back()
                 pause_s = min(MOST_PAUSE_S, 2 * pause_s)
+
+    async def emptied(self) -> None:
+        """Wait until everything is on record, or given up."""
+        await self._empty.wait()
 
     def _take(self) -> bool:
         """Fill the next call; False when nothing waits."""

@@ -1,33 +1,47 @@
-"""Judging with the version that only watches: behind the answers, one batch at a time.
+"""Judging with the version that only watches: behind the answers, many batches in one call.
 
-Nobody waits for it. What cannot be judged soon is shed, before anything else is.
+Nobody waits for it. What cannot be judged soon is shed, before anything else is. A call between
+deployments costs the same for one batch as for fifty, so batches gather: made one by one, those
+calls take from the answers what they need themselves.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from models.base import View
 from services.detecting import by_part, works
 from services.recording import Call, RecordQueue, called
 from services.records import recorded
+from services.routing import Live
 from services.wire import Case, Judged, Part
 
 LOG = logging.getLogger("ztad.shadow")
 
-#: Batches that may wait; with more the Preprocessor is not even asked to prepare them.
-MOST_WAITING = 4
-#: A shadow version may take this long for a batch, seconds.
+#: Once so many events wait, the Preprocessor is not even asked to prepare more.
+MOST_WAITING = 5000
+#: Batches gather for so long, seconds.
+GATHER_S = 0.25
+#: A shadow version may take this long for a call, seconds.
 SHADOW_DEADLINE_S = 30.0
+
+Told = Callable[[Live, Judged, float], None]
+"""What a version made of a batch, and the seconds its call took."""
+
+
+def _nobody(live: Live, judged: Judged, took_s: float) -> None:
+    """Nobody counts."""
 
 
 class Shadow:
-    """Takes the parts of the shadow version and judges them one after the other.
+    """Gathers the parts of the shadow version and judges them together.
 
-    ``shed`` and ``judged`` count events. One per event loop.
+    ``shed`` and ``judged`` count events. ``told`` is called for every batch that was judged. One
+    per event loop.
     """
 
     def __init__(
@@ -41,23 +55,26 @@ class Shadow:
         self._sees = sees
         self._judge = judge
         self._queue = queue
-        self._waiting: deque[Part] = deque()
+        self._parts: deque[Part] = deque()
+        self._waiting = 0
         self._arrived = asyncio.Event()
+        self._failing = False
+        self.told: Told = _nobody
         self.shed = 0
         self.judged = 0
-        self.alerts = 0
 
     @property
     def open(self) -> bool:
         """Whether another batch can be taken."""
-        return len(self._waiting) < MOST_WAITING
+        return self._waiting < MOST_WAITING
 
     def put(self, part: Part) -> None:
         """Take a batch, or shed it."""
         if not self.open:
             self.skip(len(part.event_ids))
             return
-        self._waiting.append(part)
+        self._parts.append(part)
+        self._waiting += len(part.event_ids)
         self._arrived.set()
 
     def skip(self, events: int) -> None:
@@ -68,34 +85,43 @@ class Shadow:
         """Judge what comes until cancelled."""
         while True:
             await self._arrived.wait()
+            await asyncio.sleep(GATHER_S)
             self._arrived.clear()
-            while self._waiting:
-                part = self._waiting[0]
-                try:
-                    await self._score(part)
-                except Exception:  # a version that fails here must not disturb anybody
-                    self.skip(len(part.event_ids))
-                    LOG.warning("shadow version %s failed", part.live.version, exc_info=True)
-                finally:
-                    self._waiting.popleft()
+            parts, self._parts = list(self._parts), deque()
+            events = sum(len(part.event_ids) for part in parts)
+            try:
+                await self._score(parts)
+                self.judged += events
+                self._failing = False
+            except Exception:  # a version that fails here must not disturb anybody
+                self.skip(events)
+                if not self._failing:  # told once, however long it goes on
+                    version = parts[0].live.version
+                    LOG.warning("shadow version %s fails", version, exc_info=True)
+                self._failing = True
+            finally:
+                self._waiting -= events
 
-    async def _score(self, part: Part) -> None:
+    async def _score(self, parts: list[Part]) -> None:
+        started = time.perf_counter()
         answers = await asyncio.gather(
             *(
                 called(
                     call,
-                    works([part], self._sees.get(name, "features")),
+                    works(parts, self._sees.get(name, "features")),
                     within_s=SHADOW_DEADLINE_S,
                 )
                 for name, call in self._detectors.items()
             )
         )
-        raw = by_part(dict(zip(self._detectors, answers, strict=True)), 1)[0]
-        case = Case(
-            part.live, part.columns, part.values, part.context, raw, [""] * len(part.event_ids)
-        )
-        judged: list[Judged] = await called(self._judge, [case], within_s=SHADOW_DEADLINE_S)
-        self.judged += len(part.event_ids)
-        self.alerts += len(judged[0].alerts)
-        repeats = frozenset(part.duplicates)
-        self._queue.put(recorded(part, judged[0], judged[0].verdicts, repeats))
+        raw = by_part(dict(zip(self._detectors, answers, strict=True)), len(parts))
+        cases = [
+            Case(part.live, part.columns, part.values, part.context, scores,
+                 [""] * len(part.event_ids))
+            for part, scores in zip(parts, raw, strict=True)
+        ]  # fmt: skip
+        judged: list[Judged] = await called(self._judge, cases, within_s=SHADOW_DEADLINE_S)
+        took_s = time.perf_counter() - started
+        for part, one in zip(parts, judged, strict=True):
+            self.told(part.live, one, took_s)
+            self._queue.put(recorded(part, one, one.verdicts, frozenset(part.duplicates)))

@@ -14,8 +14,9 @@ from ensemble.scorer import ensemble_of
 from models.bundle import Bundle
 from services.metrics import GatewayMetrics
 from services.pipeline import Scored
-from services.routing import Routing
+from services.routing import Live, Routing
 from services.shadow import Shadow
+from services.wire import Judged
 
 #: Batches whose duration is remembered for the percentiles of ``GET /v1/models``.
 RECENT = 1000
@@ -38,30 +39,33 @@ class Variants:
 
     def count(self, scored: Scored, took_s: float) -> None:
         """Add what became of one payload, which took so many seconds."""
-        metrics = self._metrics
         for tally in scored.tallies:
-            variant, version = tally.live.variant, tally.live.version
-            judged, alerts = tally.judged, len(tally.judged.alerts)
-            metrics.variant_events.labels(variant, version, "alert").inc(alerts)
-            metrics.variant_events.labels(variant, version, "ordinary").inc(tally.events - alerts)
-            metrics.variant_seconds.labels(variant, version).observe(took_s)
-            for decade, count in enumerate(judged.decades):
-                if count:
-                    metrics.variant_scores.labels(variant, version, str(decade)).inc(count)
-            for name, count in judged.reasons.items():
+            self.judged(tally.live, tally.judged, took_s)
+            for name, count in tally.judged.reasons.items():
                 severity, _, reason = name.partition(" ")
-                metrics.flagged.labels(severity, reason).inc(count)
-            own = self._counts.setdefault((variant, version), _Counts())
-            own.events += tally.events
-            own.alerts += alerts
-            own.decades = [a + b for a, b in zip(own.decades, judged.decades, strict=True)]
-            own.seconds.append(took_s)
+                self._metrics.flagged.labels(severity, reason).inc(count)
+
+    def judged(self, live: Live, judged: Judged, took_s: float) -> None:
+        """Add what a version made of a batch, whether it answers or only watches."""
+        metrics, name = self._metrics, (live.variant, live.version)
+        events, alerts = len(judged.verdicts), len(judged.alerts)
+        metrics.variant_events.labels(*name, "alert").inc(alerts)
+        metrics.variant_events.labels(*name, "ordinary").inc(events - alerts)
+        metrics.variant_seconds.labels(*name).observe(took_s)
+        for decade, count in enumerate(judged.decades):
+            if count:
+                metrics.variant_scores.labels(*name, str(decade)).inc(count)
+        own = self._counts.setdefault(name, _Counts())
+        own.events += events
+        own.alerts += alerts
+        own.decades = [a + b for a, b in zip(own.decades, judged.decades, strict=True)]
+        own.seconds.append(took_s)
 
     def document(
         self, routing: Routing, bundles: Mapping[str, Bundle], shadow: Shadow
     ) -> dict[str, Any]:
         """The answer of ``GET /v1/models``."""
-        variants = {
+        variants: dict[str, dict[str, Any]] = {
             live.variant: {
                 **_told(bundles[live.version]),
                 "weight": live.weight,
@@ -70,9 +74,7 @@ class Variants:
             for live in routing.everyone
         }
         if routing.shadow is not None:
-            variants["shadow"]["since_start"] = {
-                "events": shadow.judged, "alerts": shadow.alerts, "shed": shadow.shed,
-            }  # fmt: skip
+            variants["shadow"]["since_start"]["shed"] = shadow.shed
         return {"revision": routing.revision, "variants": variants}
 
     def _since_start(self, variant: str, version: str) -> dict[str, Any]:

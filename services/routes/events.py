@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -42,11 +43,17 @@ class Lookups:
 
 
 class Events:
-    """Verdicts on their way to the Recorder first, then the Recorder's."""
+    """Verdicts on their way to the Recorder first, then the Recorder's.
 
-    def __init__(self, pipeline: Pipeline, lookups: Lookups) -> None:
+    ``fetched`` gives the folder of a version among those that were fetched.
+    """
+
+    def __init__(
+        self, pipeline: Pipeline, lookups: Lookups, fetched: Callable[[str], Path | None]
+    ) -> None:
         self._pipeline = pipeline
         self._lookups = lookups
+        self._fetched = fetched
 
     def routes(self) -> list[Route]:
         return [
@@ -99,12 +106,24 @@ class Events:
                 "threshold, of the rarest 1 %, and of the last ones scored"
             )
             raise HttpError(410, "event_id", message)
-        if kept.manifest and await asyncio.to_thread(manifest_checksum, kept.path) != kept.manifest:
-            raise _no_version(kept)
+        path = await asyncio.to_thread(self._folder, kept)
         try:
-            return await self._lookups.explain(kept.version, kept.path, kept.values)
+            return await self._lookups.explain(kept.version, path, kept.values)
         except BundleError:
             raise _no_version(kept) from None
+
+    def _folder(self, kept: Kept) -> str:
+        """The bundle that judged an event: where it was then, or among those that were fetched.
+
+        Whoever trains into the same folder again replaces the bundle there.
+        """
+        if not kept.manifest:
+            return kept.path
+        fetched = self._fetched(kept.version)
+        for path in (kept.path, *([] if fetched is None else [str(fetched)])):
+            if manifest_checksum(path) == kept.manifest:
+                return path
+        raise _no_version(kept)
 
 
 def asked(query: dict[str, str]) -> VerdictQuery:
@@ -172,6 +191,6 @@ def told(evidence: bytes) -> dict[str, Any]:
 def _no_version(kept: Kept) -> HttpError:
     message = (
         f"the bundle of version {kept.version} is not at {kept.path} any more as it was when this "
-        "event was scored; put it back there"
+        "event was scored; put it back there, or have it fetched (ztad models fetch)"
     )
     return HttpError(410, "model_version", message)

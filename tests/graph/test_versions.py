@@ -131,6 +131,9 @@ def test_a_shadow_changes_no_answer_and_is_counted(
         await until_awaited(judged)
         metrics = (await client.get("/metrics")).text
         assert 'ztad_shadow_events_total{outcome="judged"} 200.0' in metrics
+        counted = 'ztad_variant_events_total{outcome="%s",variant="shadow",version="strict"}'
+        assert counted % "alert" in metrics
+        assert counted % "ordinary" in metrics
         assert 'ztad_routing_weight{variant="shadow",version="strict"} 0.0' in metrics
         return answers
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -101,10 +102,10 @@ class FakeGraph:
         pipeline.settled.set()
         return pipeline
 
-    def book(self, pipeline: Pipeline) -> RoutingBook:
+    def book(self, pipeline: Pipeline, models_dir: Path | None = None) -> RoutingBook:
         """A routing book that nobody changes."""
         return RoutingBook(
-            pipeline, models_dir=None, detectors=tuple(self.detectors), loads=[],
+            pipeline, models_dir=models_dir, detectors=tuple(self.detectors), loads=[],
             keep=Stage(lambda *args: 1), kept=Stage(lambda: None),
         )  # fmt: skip
 

@@ -451,6 +451,29 @@ def test_a_client_that_goes_away_before_its_body_is_whole() -> None:
     assert b'ztad_requests_total{route="/v1/score",status="499"} 1.0' in metrics
 
 
+def test_what_is_answered_is_on_record_when_the_gateway_has_ended() -> None:
+    graph = FakeGraph()
+
+    async def run() -> None:
+        app = app_of(graph)
+        app.start()
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://ztad") as client:
+            await client.post("/v1/score", content=EVENT, headers=JSON)
+        assert not graph.recorded
+
+        async def receive() -> MutableMapping[str, Any]:
+            return {"type": "lifespan.shutdown"}
+
+        async def send(message: MutableMapping[str, Any]) -> None:
+            assert set(graph.recorded) == {"a"}
+            assert graph.learn.calls == [(["a"],)]
+
+        await app({"type": "lifespan"}, receive, send)
+
+    asyncio.run(run())
+
+
 def test_lifespan() -> None:
     """Serve and uvicorn ask for it; there is nothing to do."""
     messages = iter([{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])

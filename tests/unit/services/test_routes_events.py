@@ -62,13 +62,13 @@ class Store:
         return {"features": []}
 
 
-def get(path: str, store: Store) -> httpx.Response:
+def get(path: str, store: Store, models_dir: Path | None = None) -> httpx.Response:
     async def asking() -> httpx.Response:
         graph = FakeGraph()
         pipeline = graph.pipeline()
         app = GatewayApp(
             pipeline,
-            graph.book(pipeline),
+            graph.book(pipeline, models_dir),
             Lookups(store.event, store.page, store.explain),
             guard=Guard(),
             tracing=NO_TRACING,
@@ -231,3 +231,15 @@ def test_a_version_whose_bundle_is_another_now(
     message = refused(get("/v1/events/a/explanation", store), 410, "model_version")
     assert str(tmp_path) in message
     assert len(store.explained) == 1
+
+
+def test_a_bundle_that_was_replaced_is_found_among_the_fetched_ones(tmp_path: Path) -> None:
+    served, fetched = tmp_path / "served", tmp_path / "models" / "v1"
+    for folder in (served, fetched):
+        folder.mkdir(parents=True)
+        (folder / MANIFEST).write_text("1")
+    store = Store(kept(path=str(served), manifest=manifest_checksum(str(served))))
+    (served / MANIFEST).write_text("2")
+    answer = get("/v1/events/a/explanation", store, tmp_path / "models")
+    assert answer.status_code == 200
+    assert [path for _, path, _ in store.explained] == [str(fetched)]

@@ -6,6 +6,8 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 
+import pytest
+
 from services.pipeline import Pipeline, Scored
 from services.routing import Live, Routing
 from services.shadow import MOST_WAITING
@@ -82,31 +84,68 @@ def test_one_that_hangs_delays_nobody_and_sheds() -> None:
     graph.shadow_detectors["first"].plan = [never]
 
     async def talk(pipeline: Pipeline) -> None:
-        batches = MOST_WAITING + 3
-        for number in range(batches):
-            scored = await score(pipeline, f"a{number}", f"b{number}")
-            assert len(scored.answers) == 2
-        assert pipeline.shadow.judged == 0
-        assert pipeline.shadow.shed == 2 * (batches - MOST_WAITING)
+        enough = MOST_WAITING // 10
+        for number in range(enough + 3):
+            scored = await score(pipeline, *(f"{number}-{place}" for place in range(10)))
+            assert len(scored.answers) == 10
+        assert (pipeline.shadow.judged, pipeline.shadow.shed) == (0, 30)
         # The Preprocessor was not even asked to prepare what would be shed.
         asked = [payload.routing.shadow is not None for (payload,) in graph.prepare.calls]
-        assert asked == [True] * MOST_WAITING + [False] * 3
+        assert asked == [True] * enough + [False] * 3
         never.set()
-        await until(lambda: pipeline.shadow.judged == 2 * MOST_WAITING)
+        await until(lambda: pipeline.shadow.judged == MOST_WAITING)
 
     with_shadow(graph, talk)
 
 
-def test_one_that_fails_is_counted_and_goes_on() -> None:
+def test_batches_that_come_meanwhile_share_its_calls() -> None:
     graph = watched()
-    graph.shadow_judge.plan = [Died()]
+    first_call = asyncio.Event()
+    graph.shadow_detectors["first"].plan = [first_call]
+
+    async def talk(pipeline: Pipeline) -> None:
+        await score(pipeline, "a")
+        await until(lambda: bool(graph.shadow_detectors["first"].calls))
+        for name in ("b", "c", "d"):
+            await score(pipeline, name)
+        first_call.set()
+        await until(lambda: pipeline.shadow.judged == 4)
+        for stage in (*graph.shadow_detectors.values(), graph.shadow_judge):
+            assert [len(parts) for (parts,) in stage.calls] == [1, 3]
+
+    with_shadow(graph, talk)
+
+
+def test_what_it_makes_of_events_is_told_by_version() -> None:
+    graph = watched()
+    told: list[tuple[str, int]] = []
+
+    async def talk(pipeline: Pipeline) -> None:
+        pipeline.shadow.told = lambda live, judged, took_s: told.append(
+            (live.version, len(judged.verdicts))
+        )
+        await score(pipeline, "a", "b")
+        await until(lambda: bool(told))
+        assert told == [("v2", 2)]
+
+    with_shadow(graph, talk)
+
+
+def test_one_that_fails_is_counted_told_once_and_goes_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    graph = watched()
+    graph.shadow_judge.plan = [Died(), Died()]
 
     async def talk(pipeline: Pipeline) -> None:
         await score(pipeline, "a", "b")
         await until(lambda: pipeline.shadow.shed == 2)
         await score(pipeline, "c")
+        await until(lambda: pipeline.shadow.shed == 3)
+        await score(pipeline, "d")
         await until(lambda: bool(graph.watched))
-        assert set(graph.watched) == {"c"}
-        assert (pipeline.shadow.judged, pipeline.shadow.shed) == (1, 2)
+        assert set(graph.watched) == {"d"}
+        assert (pipeline.shadow.judged, pipeline.shadow.shed) == (1, 3)
+        assert [record.getMessage() for record in caplog.records] == ["shadow version v2 fails"]
 
     with_shadow(graph, talk)
