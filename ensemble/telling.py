@@ -35,11 +35,11 @@ def travel(evidence: Evidence) -> Told:
     origin = shown(place.city or place.country or f"{place.latitude:.1f}, {place.longitude:.1f}")
     since = f"{origin} {datetime.fromtimestamp(place.at_s, UTC):%Y-%m-%d %H:%M} UTC"
     text = (
-        f"{km:,.0f} km in {duration(seconds)} (at least {speed_kmh(km, seconds):,.0f} km/h, "
+        f"{km:,.0f} km in {_duration(seconds)} (at least {speed_kmh(km, seconds):,.0f} km/h, "
         f"places good to {GEO_ACCURACY_KM:.0f} km) since {since}, "
         f"{_same_device(event, place.device_id)}, {_outcome(event)}"
     )
-    usual = f"{since}{_from(place.source_ip)}; {category_usual(evidence, 'country')}"
+    usual = f"{since}{_from(place.source_ip)}; {_usual(evidence, 'country')}"
     return text, observed, usual
 
 
@@ -78,13 +78,13 @@ def method(evidence: Evidence) -> Told:
     return (
         text,
         observed,
-        f"{category_usual(evidence, 'kind')}; {category_usual(evidence, 'method')}",
+        f"{_usual(evidence, 'kind')}; {_usual(evidence, 'method')}",
     )
 
 
 def mfa(evidence: Evidence) -> Told:
     observed = _observed(evidence, "mfa") or "second factor not reported"
-    usual = category_usual(evidence, "mfa")
+    usual = _usual(evidence, "mfa")
     return f"{evidence.event.action} {observed}; usual: {usual}", observed, usual
 
 
@@ -98,7 +98,7 @@ def hours(evidence: Evidence) -> Told:
 
 
 def dormant(evidence: Evidence) -> Told:
-    silent = duration(_fact(evidence, "gap_s"))
+    silent = _duration(_fact(evidence, "gap_s"))
     return f"first event after {silent} of silence", f"{silent} of silence", _window(evidence)
 
 
@@ -170,7 +170,7 @@ def unknown_user(evidence: Evidence) -> Told:
 def mfa_denials(evidence: Evidence) -> Told:
     count = _fact(evidence, "mfa_denials_15m")
     text = f"{counted(count, 'second-factor prompt')} denied in 15 min; {_outcome(evidence.event)}"
-    return text, counted(count, "denial"), category_usual(evidence, "mfa")
+    return text, counted(count, "denial"), _usual(evidence, "mfa")
 
 
 def combination(evidence: Evidence) -> Told:
@@ -187,12 +187,12 @@ def _observed(evidence: Evidence, name: str) -> str:
     return shown(value or "")
 
 
-def category_usual(evidence: Evidence, name: str) -> str:
+def _usual(evidence: Evidence, name: str) -> str:
     """The user's commonest value of one field: "DE (212 of 214 events, 60 days)"."""
     usual = evidence.usual.get(name)
     if usual is None:
         return f"{name}: {NOTHING_LEARNED}"
-    return f"{shown(usual.value)} ({usual.count} of {usual.total} events, {days_known(evidence)})"
+    return f"{shown(usual.value)} ({usual.count} of {usual.total} events, {_days(evidence)})"
 
 
 def _category(evidence: Evidence, name: str, lead: str) -> Told:
@@ -208,7 +208,7 @@ def _category(evidence: Evidence, name: str, lead: str) -> Told:
         text = f"first time {shown} in {_window(evidence)}"
     if name in SHARED:
         text += _others(evidence, name)
-    return text, observed or f"unknown {name}", category_usual(evidence, name)
+    return text, observed or f"unknown {name}", _usual(evidence, name)
 
 
 def _others(evidence: Evidence, name: str) -> str:
@@ -229,10 +229,10 @@ def _stranger(evidence: Evidence, one: str, other: str) -> str:
 def _window(evidence: Evidence) -> str:
     if not evidence.events:
         return NOTHING_LEARNED
-    return f"{counted(evidence.events, 'event')}, {days_known(evidence)}"
+    return f"{counted(evidence.events, 'event')}, {_days(evidence)}"
 
 
-def days_known(evidence: Evidence) -> str:
+def _days(evidence: Evidence) -> str:
     return counted(max(1, round(evidence.days)), "day")
 
 
@@ -307,9 +307,9 @@ def spans(hours: tuple[int, ...]) -> str:
     return ", ".join(spans)
 
 
-def duration(seconds: float) -> str:
+def _duration(seconds: float) -> str:
     """
-    >>> duration(2400), duration(40_000), duration(864_000)
+    >>> _duration(2400), _duration(40_000), _duration(864_000)
     ('40 min', '11.1 h', '10 days')
     """
     if seconds < 5400:

@@ -20,6 +20,8 @@ import msgspec
 import numpy as np
 
 from ensemble.decision import Ensemble, Origin
+from ensemble.explain.asked import Asked
+from ensemble.explain.explaining import Explaining
 from ensemble.scorer import ensemble_of, load_bundle
 from models.bundle import Bundle
 from models.onnx_scorer import OnnxScorer
@@ -36,7 +38,7 @@ from preprocessing.prepare import Context, Lens, Observed, observe
 from services.history import open_history
 from services.routing import Live, Routing
 from services.versions import Versions
-from services.wire import Case, Features, ItemError, Judged, Part, Payload, Work
+from services.wire import Case, Features, ItemError, Judged, Part, Payload, Question, Work
 
 MAX_BATCH_EVENTS = 10_000
 #: The event that readiness and health checks score; it is never observed by the live history.
@@ -219,37 +221,28 @@ class Combiner:
 
 
 class Explainer:
-    """Says what one event's score is made of; loads shap when it is first asked."""
+    """Says what one event's score is made of; loads shap when it is first asked for."""
 
     def __init__(self, bundle: str) -> None:
-        loaded = load_bundle(Path(bundle))
-        self._version, self._path = loaded.version, bundle
-        self._columns = len(loaded.schema.names)
-        self._explainers: Versions[Any] = Versions(_explainer)
+        self._version, self._path = load_bundle(Path(bundle)).version, bundle
+        self._explaining: Versions[Explaining] = Versions(Explaining)
 
-    async def explain(self, version: str, path: str, values: bytes) -> dict[str, Any]:
-        """SHAP contributions of one feature row (float32 bytes) to a version's combined surprise.
+    async def explain(self, question: Question) -> dict[str, Any]:
+        """One event's explanation by the version that judged it.
 
         Raises ``BundleError`` when the version cannot be loaded any more.
         """
-        explainer = await self._explainers.get(version, path)
-        explained: dict[str, Any] = explainer.explain(np.frombuffer(values, np.float32))
-        return explained
+        explaining = await self._explaining.get(question.version, question.path)
+        asked = Asked.decode(question.verdict, question.values, question.evidence)
+        return explaining.explain(question.method, asked)
 
     async def warm(self) -> None:
         """Load what explanations need, so that the first one is not slow."""
-        values = np.zeros(self._columns, np.float32).tobytes()
-        await self.explain(self._version, self._path, values)
+        (await self._explaining.get(self._version, self._path)).warm()
 
 
 def _lens(bundle: Bundle) -> Lens:
     return ensemble_of(bundle).lens
-
-
-def _explainer(bundle: Bundle) -> Any:
-    from ensemble.explain.shap import ShapExplainer
-
-    return ShapExplainer(bundle)
 
 
 def _background() -> ThreadPoolExecutor:

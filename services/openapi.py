@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from ensemble.explain.methods import METHODS
 from ensemble.verdict import Verdict
 from preprocessing.event import AuthEvent
 from services.routes.alerts import PARAMETERS as ALERT_PARAMETERS
@@ -87,7 +88,9 @@ _ID = [{"name": "id", "in": "path", "required": True, "schema": {"type": "string
 _METHOD = {
     "name": "method",
     "in": "query",
-    "schema": {"type": "string", "enum": ["shap"], "default": "shap"},
+    "schema": {"type": "string", "enum": list(METHODS), "default": METHODS[0]},
+    "description": "shap: what every feature added; lime: what would move the score from here; "
+    "counterfactual: what would have kept the event quiet",
 }
 _BATCH = {
     "application/json": {"schema": {"type": "array", "items": _ref("AuthEvent")}},
@@ -181,8 +184,8 @@ def _event_paths() -> dict[str, Any]:
                 "the same answer however long ago that was.",
                 "parameters": [*_ID, _METHOD],
                 "responses": _ok(
-                    "the verdict, the event with its user's baseline, and what every feature "
-                    "contributed",
+                    "the verdict, the event with its user's baseline, and the explanation with "
+                    "its summary, baseline, window and confidence in words",
                     {"type": "object"},
                 )
                 | _answers(

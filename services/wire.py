@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ensemble.explain.methods import Method
 from models.base import View
 from services.routing import Live, Routing
 
@@ -117,6 +118,22 @@ class Judged:
     degraded: bool
     reasons: dict[str, int] = field(default_factory=dict)
     """Alerts by "severity reason", the first reason of each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Why an event got its verdict: what was kept of it, and by which ``method`` to explain it.
+
+    ``verdict`` is JSON, ``values`` float32 as bytes, ``evidence`` an encoded
+    ``preprocessing.history.Evidence``; ``path`` is where the bundle of ``version`` is.
+    """
+
+    method: Method
+    version: str
+    path: str
+    verdict: bytes
+    values: bytes
+    evidence: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,12 @@ import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from alerting.alert import SEVERITY_ORDER
+from ensemble.explain.methods import METHODS, Method
 from models.manifest import BundleError
 from preprocessing.event import AuthEvent
 from preprocessing.history import Evidence
@@ -22,6 +23,7 @@ from services.routes.query import choice, instant, limit, only_known
 from services.storage.appending import manifest_checksum
 from services.storage.base import Kept, Page, VerdictQuery
 from services.storage.errors import TooLong
+from services.wire import Question
 
 PARAMETERS = ("since", "until", "user", "address", "severity", "reason", "version", "anomaly",
               "after", "limit")  # fmt: skip
@@ -34,12 +36,12 @@ _EVIDENCE = msgspec.msgpack.Decoder(Evidence)
 class Lookups:
     """What the Recorder and the Explainer answer.
 
-    ``explain`` takes version, folder of its bundle, and float32 features as bytes.
+    ``explain`` raises ``BundleError`` when the version cannot be loaded any more.
     """
 
     event: Callable[[str], Awaitable[Kept | None]]
     page: Callable[[VerdictQuery], Awaitable[Page]]
-    explain: Callable[[str, str, bytes], Awaitable[dict[str, Any]]]
+    explain: Callable[[Question], Awaitable[dict[str, Any]]]
 
 
 class Events:
@@ -81,14 +83,12 @@ class Events:
 
     async def explanation(self, request: Request) -> Response:
         """GET /v1/events/{id}/explanation"""
-        method = request.query().get("method", "shap")
-        if method != "shap":
-            raise HttpError(422, "method", f"expected shap, got {method[:32]!r}")
+        method = choice(request.query(), "method", METHODS) or METHODS[0]
         kept = await self._kept(request.params["id"])
         whole = {
             "verdict": msgspec.Raw(kept.verdict),
             "evidence": None if kept.evidence is None else told(kept.evidence),
-            "explanation": await self._explained(kept),
+            "explanation": await self._explained(cast(Method, method), kept),
         }
         return Response(200, msgspec.json.encode(whole))
 
@@ -99,7 +99,7 @@ class Events:
             raise HttpError(404, "event_id", message)
         return kept
 
-    async def _explained(self, kept: Kept) -> dict[str, Any]:
+    async def _explained(self, method: Method, kept: Kept) -> dict[str, Any]:
         if kept.values is None:
             message = (
                 "only the verdict is kept of this event: features are kept of events over the "
@@ -108,7 +108,9 @@ class Events:
             raise HttpError(410, "event_id", message)
         path = await asyncio.to_thread(self._folder, kept)
         try:
-            return await self._lookups.explain(kept.version, path, kept.values)
+            return await self._lookups.explain(
+                Question(method, kept.version, path, kept.verdict, kept.values, kept.evidence)
+            )
         except BundleError:
             raise _no_version(kept) from None
 

@@ -26,6 +26,7 @@ from services.routes.metrics import MetricsPage
 from services.routes.scoring import MOST_BATCH_BYTES, MOST_EVENT_BYTES
 from services.storage.base import Page, VerdictQuery
 from services.telemetry import NO_TRACING
+from services.wire import Question
 from tests.unit.services.stages import Died, FakeGraph, Stage, until
 
 JSON = {"content-type": "application/json"}
@@ -34,8 +35,8 @@ EVENT = b'{"event_id": "a"}'
 
 
 def app_of(graph: FakeGraph, *, guard: Guard | None = None) -> GatewayApp:
-    async def explain(version: str, path: str, values: bytes) -> dict[str, Any]:
-        return {"version": version, "path": path, "columns": len(values) // 4}
+    async def explain(asked: Question) -> dict[str, Any]:
+        return {"version": asked.version, "path": asked.path, "columns": len(asked.values) // 4}
 
     async def page(query: VerdictQuery) -> Page:
         return Page([])
@@ -254,7 +255,7 @@ def test_ids_of_any_characters(event_id: str) -> None:
 def test_an_unknown_method_of_explanation() -> None:
     answer = ask("GET", "/v1/events/a/explanation?method=" + "m" * 500)
     message = refused(answer, 422, "method")
-    assert "expected shap" in message
+    assert "expected one of shap" in message
     assert len(message) < 100
 
 

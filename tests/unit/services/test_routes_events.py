@@ -19,6 +19,7 @@ from services.storage.appending import manifest_checksum
 from services.storage.base import Kept, Page, VerdictQuery
 from services.storage.errors import StoreError, TooLong
 from services.telemetry import NO_TRACING
+from services.wire import Question
 from tests.unit.services.stages import FakeGraph
 from tests.unit.services.storage.batches import encoded, verdict
 
@@ -42,7 +43,7 @@ class Store:
         self.found = page or Page([])
         self.queries: list[VerdictQuery] = []
         self.error: Exception | None = None
-        self.explained: list[tuple[str, str, bytes]] = []
+        self.explained: list[Question] = []
 
     async def event(self, event_id: str) -> Kept | None:
         if self.error is not None:
@@ -55,10 +56,10 @@ class Store:
         self.queries.append(query)
         return self.found
 
-    async def explain(self, version: str, path: str, values: bytes) -> dict[str, Any]:
-        self.explained.append((version, path, values))
-        if version == "gone":
-            raise BundleError(path, "there is no such directory")
+    async def explain(self, asked: Question) -> dict[str, Any]:
+        self.explained.append(asked)
+        if asked.version == "gone":
+            raise BundleError(asked.path, "there is no such directory")
         return {"features": []}
 
 
@@ -169,7 +170,7 @@ def test_an_explanation_tells_what_was_known() -> None:
     told = get("/v1/events/a/explanation", store).json()
     assert told["verdict"]["event_id"] == "a"
     assert told["explanation"] == {"features": []}
-    assert store.explained == [("v1", "bundles/v1", b"\0" * 8)]
+    assert store.explained == [Question("shap", "v1", "bundles/v1", VERDICT, b"\0" * 8, EVIDENCE)]
     assert told["evidence"] == {
         "event": {
             "timestamp": "2026-11-02T09:00:00Z",
@@ -199,6 +200,18 @@ def test_an_explanation_tells_what_was_known() -> None:
             },
         },
     }
+
+
+@pytest.mark.parametrize("method", ["shap", "lime", "counterfactual"])
+def test_by_every_method(method: str) -> None:
+    store = Store(kept())
+    get(f"/v1/events/a/explanation?method={method}", store)
+    assert [asked.method for asked in store.explained] == [method]
+
+
+def test_a_method_that_there_is_not() -> None:
+    message = refused(get("/v1/events/a/explanation?method=tea", Store(kept())), 422, "method")
+    assert message == "expected one of shap, lime, counterfactual"
 
 
 def test_an_event_with_nothing_notable_has_no_baseline_to_show() -> None:
@@ -242,4 +255,4 @@ def test_a_bundle_that_was_replaced_is_found_among_the_fetched_ones(tmp_path: Pa
     (served / MANIFEST).write_text("2")
     answer = get("/v1/events/a/explanation", store, tmp_path / "models")
     assert answer.status_code == 200
-    assert [path for _, path, _ in store.explained] == [str(fetched)]
+    assert [asked.path for asked in store.explained] == [str(fetched)]
