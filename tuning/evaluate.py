@@ -7,7 +7,7 @@ up after scoring. What is measured how: docs/evaluation.md and tuning/evaluation
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,11 +20,13 @@ from tuning.evaluation.budget import Change, changes, realised
 from tuning.evaluation.campaigns import each_campaign
 from tuning.evaluation.judged import ENSEMBLE, Judged, Mask, Scored
 from tuning.evaluation.points import BUDGET, points
-from tuning.evaluation.ranking import ranking
+from tuning.evaluation.ranking import Ranking
 from tuning.evaluation.resampling import RESAMPLES, Clusters
 
 #: Metrics by name; None where there is nothing to compute one from.
 Figures = dict[str, float | None]
+#: Figures of other approaches to the same events.
+Others = Callable[[Judged, Clusters], Mapping[str, Any]]
 _BOTH = "needs both ordinary and anomalous events"
 
 
@@ -63,19 +65,20 @@ def evaluate(
     *,
     expected_share: float | None = None,
     known_changes: Sequence[Change] = (),
+    others: Others | None = None,
     resamples: int = RESAMPLES,
 ) -> dict[str, Any]:
     """Everything ``ztad evaluate`` tells, ready for JSON; what cannot be computed is None.
 
     ``table`` holds the figures of each detector and the ensemble at the threshold for the expected
     share, or without one at that of the budget. An entry ``x_interval`` is the 95 % interval of
-    ``x`` over users and campaigns.
+    ``x`` over users and campaigns. ``others`` are told in ``comparison``.
     """
     judged = Judged.of(scored)
     clusters = Clusters(judged, resamples=resamples)
     found = points(judged, training.threshold)
-    told = {name: ranking(judged, clusters, scores) for name, scores in judged.scores.items()}
-    overall = {name: figures for name, (figures, _) in told.items()}
+    ranked = {name: Ranking.of(judged, clusters, s) for name, s in judged.scores.items()}
+    overall = {name: ranking.overall() for name, ranking in ranked.items()}
     decided = _decided(judged, _thresholds(judged, training, expected_share))
     table_at = list(decided)[-1]
     return {
@@ -89,7 +92,8 @@ def evaluate(
         "changes": changes(judged, known_changes, clusters),
         "table_at": table_at,
         "table": _table(decided[table_at], overall),
-        "types": _types(judged, told, by_type(judged, found, clusters)),
+        "types": _types(judged, ranked, by_type(judged, found, clusters)),
+        "comparison": others(judged, clusters) if others else None,
         "causes": by_cause(judged, found, clusters),
         "campaigns": each_campaign(judged, found),
         "notes": _notes(scored, judged),
@@ -162,7 +166,7 @@ def _table(
 
 def _types(
     judged: Judged,
-    ranked: Mapping[str, tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]]],
+    ranked: Mapping[str, Ranking],
     found: Mapping[str, Mapping[str, Any]],
 ) -> list[dict[str, Any]]:
     """Each anomaly type: how well it is ranked above ordinary events, and what of it is found."""
@@ -171,8 +175,8 @@ def _types(
         {
             "type": name,
             "mean_score": float(scores[judged.types.of == k].mean()),
-            **ranked[ENSEMBLE][1][k],
-            "roc_auc_by_detector": {d: each[k]["roc_auc"] for d, (_, each) in ranked.items()},
+            **ranked[ENSEMBLE].type(k),
+            "roc_auc_by_detector": {n: each.type(k)["roc_auc"] for n, each in ranked.items()},
             **found[name],
         }
         for k, name in enumerate(judged.types.names)

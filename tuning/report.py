@@ -30,8 +30,7 @@ def page(metrics: Mapping[str, Any], judged: Judged) -> str:
         loader=PackageLoader("tuning.evaluation", "."), autoescape=True, undefined=StrictUndefined
     )
     drawn = charts(judged, metrics)
-    told = {"comparison": None, **metrics}
-    return templates.get_template(REPORT).render(m=told, pictures=drawn)
+    return templates.get_template(REPORT).render(m=metrics, pictures=drawn)
 
 
 def write_report(folder: Path, metrics: Mapping[str, Any], scored: Scored) -> None:

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 from services.commands.inputs import Counts, add_input_options, read_events
 from services.commands.registering import local_bundle
 from services.commands.score import batches
+from services.progress import progress
 
 if TYPE_CHECKING:
-    from tuning.evaluate import Training
+    from ensemble.scorer import Scorer
+    from tuning.evaluate import Others, Training
     from tuning.evaluation.budget import Change
-    from tuning.evaluation.judged import Scored
+    from tuning.evaluation.judged import Judged, Scored
+    from tuning.evaluation.resampling import Clusters
 
 #: What `ztad generate` writes beside the events of a set.
 SCENARIO = "scenario.json"
@@ -41,7 +44,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--expected-share", type=_share, metavar="P",
         help="also judge at the training score that a share P of the training events exceed",
     )  # fmt: skip
-    parser.add_argument("--out", type=Path, metavar="DIR", help="write metrics.json, scores.csv")
+    parser.add_argument(
+        "--compare", action="store_true",
+        help="also judge the original report's approach, and boosting that knows the labels",
+    )  # fmt: skip
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="write metrics.json, report.html, scores.csv"
+    )
     parser.set_defaults(run=run)
 
 
@@ -51,12 +60,13 @@ def run(args: argparse.Namespace) -> int:
     from tuning.report import render, write_report
 
     counts = Counts()
-    scored, training = _scored(args, counts)
+    scored, training, scorer = _scored(args, counts)
     metrics = evaluate(
         scored,
         training,
         expected_share=args.expected_share,
         known_changes=_changes(args.events),
+        others=_others(args, scored, scorer),
     )
     metrics["events"]["rejected"] = counts.rejected
     if counts.refusals:
@@ -76,16 +86,34 @@ def _changes(events: str) -> list[Change]:
     return read_changes(beside) if events != "-" and beside.is_file() else []
 
 
-def _scored(args: argparse.Namespace, counts: Counts) -> tuple[Scored, Training]:
+def _others(args: argparse.Namespace, scored: Scored, scorer: Scorer) -> Others | None:
+    """What judges the same events for comparison, if it is asked for."""
+    from tuning.evaluation.comparison import STEPS, compare
+    from tuning.evaluation.watching import WatchedScorer
+
+    if not isinstance(scorer, WatchedScorer):
+        return None
+    seen = scorer.seen(scored.places)
+
+    def others(judged: Judged, clusters: Clusters) -> Mapping[str, Any]:
+        with progress("comparing", STEPS) as bar:
+            share = args.expected_share
+            return compare(judged, seen, clusters, expected_share=share, done=bar.advance)
+
+    return others
+
+
+def _scored(args: argparse.Namespace, counts: Counts) -> tuple[Scored, Training, Scorer]:
     from ensemble.scorer import Scorer, load_bundle
     from tuning.data import LabelsError, read_labels
     from tuning.evaluate import Training
     from tuning.evaluation.judged import score_labelled
+    from tuning.evaluation.watching import WatchedScorer
 
     if args.events == "-" == args.labels:
         raise LabelsError("standard input", "cannot hold both --events and --labels")
     bundle = load_bundle(local_bundle(args.bundle))
-    scorer = Scorer(bundle)
+    scorer = WatchedScorer(bundle) if args.compare else Scorer(bundle)
     spec = scorer.ensemble.spec
     training = Training.of(bundle.manifest, threshold=spec.threshold, budget=spec.budget)
     labels = read_labels(args.labels, events=args.events)
@@ -93,7 +121,7 @@ def _scored(args: argparse.Namespace, counts: Counts) -> tuple[Scored, Training]
     scored = score_labelled(batches(events), scorer, labels, now_s=time.time())
     if not scored.event_ids:
         raise LabelsError(args.labels, f"no label belongs to any of {counts.events:,} events")
-    return scored, training
+    return scored, training, scorer
 
 
 def _show(metrics: Mapping[str, Any]) -> None:
@@ -110,7 +138,7 @@ def _show(metrics: Mapping[str, Any]) -> None:
     for row in metrics["table"]:
         table.add_row(row["name"], *(_figure(row[name]) for name in figures))
     shown.print(table)
-    for table in (_points(metrics), _types(metrics), _causes(metrics)):
+    for table in (_points(metrics), _types(metrics), _causes(metrics), _comparison(metrics)):
         if table.row_count:
             shown.print(table)
     for note in metrics["notes"]:
@@ -171,6 +199,18 @@ def _causes(metrics: Mapping[str, Any]) -> Any:
             for p in points
         )
         table.add_row(row["cause"] or "(none)", f"{row['events']:,}", *shares)
+    return table
+
+
+def _comparison(metrics: Mapping[str, Any]) -> Any:
+    from rich.table import Table
+
+    table = Table(title="beside others, on the same events; relative: ztad's figure over it")
+    figures = ("roc_auc", "average_precision", "relative_roc_auc", "relative_average_precision")
+    for name in ("approach", *figures):
+        table.add_column(name.replace("_", " "), justify="left" if name == "approach" else "right")
+    for row in (metrics["comparison"] or {"rows": []})["rows"]:
+        table.add_row(row["name"], *(_with_interval(row, name) for name in figures))
     return table
 
 

@@ -27,10 +27,12 @@ class Scored:
 
     ``scores`` has one list for the ensemble and one for each detector; ``types`` is None for an
     ordinary event; ``at_s`` is seconds since 1970; ``campaigns`` and ``causes`` are empty text
-    where there is none. ``unlabelled`` and ``duplicates`` are in no metric.
+    where there is none; ``places`` says which of all scored events each was. ``unlabelled`` and
+    ``duplicates`` are in no metric.
     """
 
     event_ids: list[str] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
     users: list[str] = field(default_factory=list)
     at_s: list[float] = field(default_factory=list)
     types: list[str | None] = field(default_factory=list)
@@ -51,9 +53,10 @@ def score_labelled(
 ) -> Scored:
     """Score events as ``ztad score`` does, then look up what is known about them."""
     scored = Scored(scores={name: [] for name in (ENSEMBLE, *scorer.detectors)})
-    met = 0
+    met, place = 0, -1
     for batch in batches:
         for event, verdict in zip(batch, scorer.score(batch, now_s=now_s), strict=True):
+            place += 1
             if verdict.duplicate:
                 scored.duplicates += 1
                 continue
@@ -61,6 +64,7 @@ def score_labelled(
                 scored.unlabelled += 1
                 continue
             met += event.event_id in labels.types
+            scored.places.append(place)
             _add(scored, event, labels)
             scored.flagged.append(verdict.is_anomaly)
             scored.learning += verdict.learning

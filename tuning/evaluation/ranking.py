@@ -52,27 +52,42 @@ class Ranks:
         return sums.astype(np.float64)
 
 
-def ranking(
-    judged: Judged, clusters: Clusters, scores: Values
-) -> tuple[dict[str, object], list[dict[str, object]]]:
-    """ROC-AUC and average precision of scores (n,) with intervals, and ROC-AUC of each type."""
-    ranks = Ranks.of(scores, judged.types.of, len(judged.types))
-    once = np.ones(len(judged))
-    drawn = np.array([_both(ranks, draw[clusters.of]) for draw in clusters.draws])
-    drawn = drawn.reshape(-1, len(judged.types) + 2)
-    told = _both(ranks, once)
-    overall = figure("roc_auc", told[0], drawn[:, 0]) | figure(
-        "average_precision", _needs_both(judged, told[-1]), drawn[:, -1]
-    )
-    each = [figure("roc_auc", told[1 + k], drawn[:, 1 + k]) for k in range(len(judged.types))]
-    return overall, each
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """How well one score ranks: told, and in every resample.
+
+    ``of_types`` (kinds,) and ``drawn_types`` (resamples, kinds) are ROC-AUCs by anomaly type.
+    """
+
+    roc_auc: float
+    average_precision: float
+    of_types: Values
+    drawn_roc_auc: Values
+    drawn_average_precision: Values
+    drawn_types: Values
+
+    @classmethod
+    def of(cls, judged: Judged, clusters: Clusters, scores: Values) -> Ranking:
+        """Of scores (n,), higher is more anomalous."""
+        ranks = Ranks.of(scores, judged.types.of, len(judged.types))
+        told = _both(ranks, np.ones(len(judged)))
+        drawn = np.array([_both(ranks, draw[clusters.of]) for draw in clusters.draws])
+        drawn = drawn.reshape(-1, len(told))
+        # Among anomalies alone every precision is 1, which says nothing.
+        precision = float("nan") if judged.anomalous.all() else float(told[-1])
+        return cls(float(told[0]), precision, told[1:-1], drawn[:, 0], drawn[:, -1], drawn[:, 1:-1])
+
+    def overall(self) -> dict[str, object]:
+        """Both figures with their intervals."""
+        return figure("roc_auc", self.roc_auc, self.drawn_roc_auc) | figure(
+            "average_precision", self.average_precision, self.drawn_average_precision
+        )
+
+    def type(self, kind: int) -> dict[str, object]:
+        """ROC-AUC of one anomaly type against ordinary events, with its interval."""
+        return figure("roc_auc", self.of_types[kind], self.drawn_types[:, kind])
 
 
 def _both(ranks: Ranks, weights: Values) -> Values:
     """(kinds + 2,): the ROC-AUCs, then the average precision."""
     return np.append(ranks.roc_auc(weights), ranks.average_precision(weights))
-
-
-def _needs_both(judged: Judged, value: float) -> float:
-    """Among anomalies alone every precision is 1, which says nothing."""
-    return float("nan") if judged.anomalous.all() else value

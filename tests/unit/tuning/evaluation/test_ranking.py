@@ -4,7 +4,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from tests.unit.tuning.evaluation.sets import Row, judged
 from tuning.evaluation.judged import ENSEMBLE
-from tuning.evaluation.ranking import Ranks, ranking
+from tuning.evaluation.ranking import Ranking, Ranks
 from tuning.evaluation.resampling import Clusters
 
 
@@ -17,7 +17,8 @@ def test_each_type_is_ranked_against_ordinary_events_alone() -> None:
         Row("bob", 0, 0.5, kind="travel"),
     ]
     events = judged(rows)
-    overall, (spray, travel) = ranking(events, Clusters(events), events.scores[ENSEMBLE])
+    ranking = Ranking.of(events, Clusters(events), events.scores[ENSEMBLE])
+    overall, spray, travel = ranking.overall(), ranking.type(0), ranking.type(1)
     assert spray["roc_auc"] == 1.0
     # 0.3 wins one of two, 0.5 wins one and ties one
     assert travel["roc_auc"] == (1 + 1.5) / 4
@@ -41,6 +42,6 @@ def test_weighted_ranks_agree_with_scikit_learn() -> None:
 def test_without_one_class_there_is_no_ranking() -> None:
     for kind in ("", "spray"):
         events = judged([Row("ada", 0, 0.5, kind=kind)])
-        overall, each = ranking(events, Clusters(events), events.scores[ENSEMBLE])
-        assert set(overall.values()) == {None}
-        assert [row["roc_auc"] for row in each] == [None] * bool(kind)
+        ranking = Ranking.of(events, Clusters(events), events.scores[ENSEMBLE])
+        assert set(ranking.overall().values()) == {None}
+        assert np.isnan(ranking.of_types).tolist() == [True] * bool(kind)
