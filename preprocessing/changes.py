@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal, get_args
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocessing.event import AuthEvent
 from preprocessing.history import CATEGORIES, FACTS
 
 Change = Literal["device", "place", "time", "resource", "size", "method", "mfa"]
@@ -52,6 +54,18 @@ IMMUTABLE: frozenset[str] = frozenset({
 })  # fmt: skip
 
 
+#: Fields of an event that each change replaces.
+FIELDS: dict[Change, tuple[str, ...]] = {
+    "device": ("device_id", "user_agent"),
+    "place": ("country", "city", "latitude", "longitude", "asn", "source_ip"),
+    "time": ("timestamp",),
+    "resource": ("resource",),
+    "size": ("bytes_transferred",),
+    "method": ("auth_method",),
+    "mfa": ("mfa",),
+}
+
+
 def change_of(fact: str) -> Change | None:
     """The change a fact belongs to, None if it is immutable; KeyError if it is listed nowhere.
 
@@ -75,6 +89,12 @@ COLUMNS: dict[Change, NDArray[np.intp]] = {
     change: np.array([at for at, of in enumerate(_CHANGE_OF) if of == change], np.intp)
     for change in CHANGES
 }
+
+
+def changed_event(event: AuthEvent, typical: AuthEvent, changes: Iterable[Change]) -> AuthEvent:
+    """The event after some changes; ``typical`` is as its user usually makes it."""
+    values = {name: getattr(typical, name) for change in changes for name in FIELDS[change]}
+    return msgspec.structs.replace(event, **values)
 
 
 def changed(

@@ -19,9 +19,8 @@ from ensemble.explain.asked import Asked
 from ensemble.explain.changing import Changing, changing_of
 from ensemble.explain.judge import UNIT, Features, Judge, Values
 from ensemble.reasons import weights
-from preprocessing.changes import CATEGORY_CHANGES, CHANGES, Change, changed
+from preprocessing.changes import CHANGES, Change, changed, changed_event
 from preprocessing.features import measured
-from preprocessing.history import CATEGORIES
 from preprocessing.trail import Trails, mark, steps
 from preprocessing.typical import Typical
 from preprocessing.values import values_of
@@ -32,7 +31,6 @@ MOST_CHANGES = 3
 MOST_TOLD = 5
 
 Set = tuple[Change, ...]
-_CHANGE_OF = [CATEGORY_CHANGES[category] for category in CATEGORIES]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,14 +133,9 @@ def _trails(
 ) -> Trails:
     """The event's trail after each set of changes: what came before stays, its own step moves."""
     assert asked.evidence is not None
-    own, usual = values_of(asked.evidence.event), values_of(typical.event)
-    marks = bytearray()
+    event, marks = asked.evidence.event, bytearray()
     for changes in sets:
-        values = tuple(
-            new if change in changes else old
-            for old, new, change in zip(own, usual, _CHANGE_OF, strict=True)
-        )
-        marks += mark(asked.evidence.event, values)
+        marks += mark(event, values_of(changed_event(event, typical.event, changes)))
     trails = np.repeat(trail, len(sets), axis=0)
     trails[:, -1] = steps(facts, marks)
     return trails
