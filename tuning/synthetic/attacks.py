@@ -21,8 +21,8 @@ SINGLE_WEIGHT, PAIR_WEIGHT = 8.5, 5.75
 MAX_MISSES = 25
 # of an enterprise set's anomalous events: loose incidents beside the campaigns
 INCIDENT_SHARE = 0.12
-# events of a campaign: about its type's part of all, within bounds
-MIN_SIZE, MAX_SIZE = 8, 60
+# events of a campaign: about its type's part of all, within bounds; a larger set has more campaigns
+MIN_SIZE, USUAL_SIZE, MAX_SIZE = 8, 22, 60
 MIN_CUT = 4  # the last campaign is cut short, but not to fewer events
 # where something changes: attacks before it, in the days right after it, and later
 CHANGE_DAYS = 3
@@ -154,7 +154,7 @@ def _campaigns(scene: Scene, stretch: Stretch, progress: Progress) -> list[Draft
 
 def _size(rng: random.Random, stretch: Stretch) -> int:
     """About how many events the next campaign may have; half as many to twice as many as usual."""
-    usual = 0.85 * stretch.events / len(CAMPAIGNS)
+    usual = min(USUAL_SIZE, 0.85 * stretch.events / len(CAMPAIGNS))
     return round(max(MIN_SIZE, min(MAX_SIZE, usual * rng.lognormvariate(0, 0.4))))
 
 

@@ -16,6 +16,7 @@ from tuning.synthetic.people import DAY_S, HOUR_S, User
 
 Session = list[Draft]
 
+BY_HELP_DESK = 0.35
 ACCOUNT_PAGE = "security-info"  # where people manage their password and second factor
 OPEN_PROJECTS = 12  # of the projects, those the whole company may look into
 
@@ -190,12 +191,17 @@ def second_factor(user: User, base: Fields, at: float, outcome: str) -> Draft:
 
 
 def factor_change(rng: random.Random, user: User, base: Fields, at: float) -> Session:
-    """A sign-in, and the second factor given up: an `mfa` event that no factor confirmed."""
+    """The second factor given up, in an `mfa` event that no factor confirmed.
+
+    By the user, mostly after a sign-in, or by a help desk, which leaves no place and no device.
+    """
     method = "password" if base.get("auth_method") in {"key", "token"} else base["auth_method"]
-    fields: Fields = {**base, "action": "mfa", "outcome": "success", "auth_method": method}
+    by_help_desk = rng.random() < BY_HELP_DESK
+    fields: Fields = {"auth_kind": base["auth_kind"]} if by_help_desk else {**base}
+    fields |= {"action": "mfa", "outcome": "success", "auth_method": method}
     fields |= {"mfa": False, "resource": ACCOUNT_PAGE}
     out = [Draft(at + rng.uniform(30, 300), user.user_id, fields)]
-    if rng.random() < 0.6:
+    if not by_help_desk and rng.random() < 0.9:
         out.insert(0, login(user, base, at, "success", "sso-portal"))
     return out
 

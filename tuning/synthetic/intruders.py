@@ -28,10 +28,12 @@ from tuning.synthetic.geography import (
     fixed_networks,
     mobile_network,
     place_in,
+    tunnel_exit,
 )
 from tuning.synthetic.people import DAY_S, HOUR_S, User
 
 MASTERS = 0.2  # of the intruders, those who leave out everything that can be left out
+TUNNELLED = 0.25
 NEIGHBOUR_KM = 1_200.0
 FAMILIAR_DAYS = 5.0
 ABOUT_EVENT = frozenset(
@@ -66,7 +68,12 @@ def session_id(rng: random.Random) -> str:
 
 
 def plausible_place(rng: random.Random, user: User, care: float) -> Place:
-    """A consumer connection: in the user's city, or in one of the same or a near country."""
+    """A consumer connection: in the user's city, or in one of the same or a near country.
+
+    Of the careless, some use a consumer VPN.
+    """
+    if rng.random() > care and rng.random() < TUNNELLED:
+        return tunnel_exit(rng, country=user.home.country)
     city = user.home if rng.random() < care else rng.choice(_near(user.home))
     networks = (*fixed_networks(city), *fixed_networks(city), mobile_network(city))
     return place_in(city, rng.choice(networks), rng.randrange(65536))

@@ -34,11 +34,11 @@ class Timeline:
         )
 
     def service_accounts(self) -> list[str]:
-        """The accounts that are no person's, in the order of their first event."""
+        """The accounts that mostly act by themselves, in the order of their first event."""
         return [
             user_id
             for user_id, events in self._by_user.items()
-            if events[0].fields["auth_kind"] == "service"
+            if 2 * sum(draft.fields["auth_kind"] == "service" for draft in events) > len(events)
         ]
 
     def last_before(self, user_id: str, at: float) -> Draft | None:

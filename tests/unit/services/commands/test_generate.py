@@ -25,6 +25,15 @@ def test_writes_both_files_and_says_what_is_in_them(
     assert "generating seedlike: 500 done in" in told.err
 
 
+def test_the_share_of_anomalies_is_an_option(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--scenario", "drift", "--events", "1000", "--anomaly-share", "0.01")
+    assert _run(*words, "--out", str(tmp_path)) == 0
+    assert "10 anomalous (1.0%)" in capsys.readouterr().out
+    assert (tmp_path / "scenario.json").exists()
+
+
 def test_fairness_prints_the_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _run("--events", "500", "--out", str(tmp_path), "--fairness") == 0
     assert "raw columns, ROC-AUC: isolation_forest 0." in capsys.readouterr().out
@@ -36,6 +45,7 @@ def test_fairness_prints_the_row(tmp_path: Path, capsys: pytest.CaptureFixture[s
         (("--scenario", "nope"), "unknown scenario 'nope'; known: seedlike, seedlike-dirty"),
         (("--events", "99"), "events must be at least 100, got 99"),
         (("--events", "-5"), "events must be at least 100, got -5"),
+        (("--anomaly-share", "0.6"), "the anomaly share must be in [0, 0.5], got 0.6"),
     ],
 )
 def test_bad_usage_is_one_clear_line_and_exit_code_2(
