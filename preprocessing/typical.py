@@ -72,14 +72,14 @@ def share_of_hours(rhythm: Rhythm, hours: Iterable[int]) -> float:
 
 
 def usual_time(at: datetime, rhythm: Rhythm) -> datetime:
-    """The time of an event moved into its user's commonest hour, and if its day of the week is
-    rarer than the average one to the commonest day of that week; as it is if it is usual."""
+    """The time of an event moved into its user's commonest hour, and to the commonest day of that
+    week, each unless it is at least half as common as the average one."""
     if not rhythm.weight:
         return at
     at = at.astimezone(UTC)
     hour, day = clock(at.timestamp())
     hours, days = rhythm.hours, rhythm.days
-    if days[day] < rhythm.weight / len(days):
+    if days[day] <= rhythm.weight / len(days) / 2:
         at += timedelta(days=days.index(max(days)) - day)
     if hours[int(hour)] <= rhythm.weight / len(hours) / 2:
         at = at.replace(hour=hours.index(max(hours)), minute=0, second=0, microsecond=0)

@@ -60,9 +60,9 @@ def _baseline(asked: Asked) -> dict[str, Any]:
 def _window(windows: Windows) -> dict[str, Any]:
     spelled = {name: _SPELLED.get(at, at) for name, at in _windows(windows).items()}
     text = (
-        f"failures of the user count for {spelled['failures']}, those from an address for "
-        f"{spelled['address_failures']}, denied second factors for {spelled['denials']}; "
-        "what is usual comes from about the user's last 500 events"
+        f"usual: about the user's last 500 events; failures: {spelled['failures']} of the user, "
+        f"{spelled['address_failures']} of the address; denied second factors: "
+        f"{spelled['denials']}"
     )
     return {"text": text, **_windows(windows)}
 

@@ -61,13 +61,13 @@ def _shap(told: dict[str, Any], asked: Asked) -> str:
 
 def _lime(told: dict[str, Any], asked: Asked) -> str:
     added = added_by_reason(told)[:MOST_NAMED]
-    fit = f"a straight line explains {max(0.0, told['fit']):.0%} of how the score moves nearby"
+    fit = f"a straight line explains {max(0.0, told['fit']):.0%} of how it moves nearby"
     if told["fit_is"] == "poor":
         fit += ", too little to rely on"
     if not added:
-        return f"Around this event no value raises the score ({fit})."
+        return f"From here no value would move the score much ({fit})."
     parts = ", ".join(named(code) for code, _ in added)
-    return f"Around this event the score follows {parts} ({fit})."
+    return f"From here the score moves most with {parts} ({fit})."
 
 
 def _counterfactual(told: dict[str, Any], asked: Asked) -> str:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ensemble.decision import Origin
 from ensemble.explain.asked import Asked
+from ensemble.explain.scoring import scored
 from ensemble.scorer import Scorer
 from models.bundle import Bundle
 from preprocessing.event import AuthEvent
-from preprocessing.prepare import prepare
 
 NOW_S = 4e9
 
@@ -18,17 +17,7 @@ def kept(bundle: Bundle, events: Sequence[AuthEvent], batch: int = 50) -> list[A
     """Every event scored, with what is kept of it."""
     scorer, asked = Scorer(bundle), []
     for start in range(0, len(events), batch):
-        some = events[start : start + batch]
-        seen = prepare(some, scorer.history, scorer.ensemble.spec.lens, now_s=NOW_S)
-        decided = scorer.ensemble.decide(
-            seen.features, seen.context, scorer.raw(seen.views), Origin(bundle.version)
-        )
-        scorer.history.learn(decided.learn)
-        evidence = seen.context.evidence
-        asked += [
-            Asked(verdict, seen.features[row], evidence.get(row))
-            for row, verdict in enumerate(decided.verdicts)
-        ]
+        asked += scored(scorer, events[start : start + batch], bundle.version, NOW_S)
     return asked
 
 
