@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 #: What `ztad generate` writes beside the events of a set.
 SCENARIO = "scenario.json"
-#: Operating points that the tables by type and cause show; metrics.json has all of them.
-TOLD_POINTS = ("budget", "per_2000_users_50", "ordinary_1_percent")
 SUMMARY = "judge a model bundle on labelled events; JSON on stdout, a table on stderr"
 
 
@@ -128,6 +126,7 @@ def _show(metrics: Mapping[str, Any]) -> None:
     from rich.table import Table
 
     from services.commands.findings import console
+    from services.commands.measured import causes, comparison, figure, points, types
 
     shown = console(sys.stderr)
     figures = ("accuracy", "precision", "recall", "f1", "roc_auc", "average_precision")
@@ -136,91 +135,13 @@ def _show(metrics: Mapping[str, Any]) -> None:
     for name in ("detector", *figures):
         table.add_column(name, justify="left" if name == "detector" else "right")
     for row in metrics["table"]:
-        table.add_row(row["name"], *(_figure(row[name]) for name in figures))
+        table.add_row(row["name"], *(figure(row[name]) for name in figures))
     shown.print(table)
-    for table in (_points(metrics), _types(metrics), _causes(metrics), _comparison(metrics)):
+    for table in (points(metrics), types(metrics), causes(metrics), comparison(metrics)):
         if table.row_count:
             shown.print(table)
     for note in metrics["notes"]:
         shown.print(f"note: {note}")
-
-
-def _points(metrics: Mapping[str, Any]) -> Any:
-    from rich.table import Table
-
-    table = Table(title="at each operating point (docs/evaluation.md), with 95 % intervals")
-    figures = ("recall", "campaign_recall", "precision", "false_positives_per_1000_user_days")
-    for name in ("point", "alerts a day", *figures, "time to detect"):
-        table.add_column(name.replace("_", " "), justify="left" if name == "point" else "right")
-    for name, told in metrics["operating_points"].items():
-        late = told["median_time_to_detect_s"]
-        table.add_row(
-            name,
-            f"{told['alerts_a_day']:.1f}",
-            *(_with_interval(told, figure) for figure in figures),
-            "–" if late is None else f"{late / 3600.0:.1f} h",
-        )
-    return table
-
-
-def _types(metrics: Mapping[str, Any]) -> Any:
-    from rich.table import Table
-
-    table = Table(title="by anomaly type: ROC-AUC; share of events, of campaigns alerted")
-    points = [name for name in metrics["operating_points"] if name in TOLD_POINTS]
-    for name in ("type", "events", "campaigns", "roc auc", *points):
-        table.add_column(name, justify="left" if name == "type" else "right")
-    for row in metrics["types"]:
-        shares = (
-            f"{_figure(row['at'][p]['recall'])} {_figure(row['at'][p]['campaign_recall'])}"
-            for p in points
-        )
-        table.add_row(
-            row["type"],
-            f"{row['events']:,}",
-            f"{row['campaigns']:,}",
-            _with_interval(row, "roc_auc"),
-            *shares,
-        )
-    return table
-
-
-def _causes(metrics: Mapping[str, Any]) -> Any:
-    from rich.table import Table
-
-    table = Table(title="false alarms by benign cause: share of events, of occurrences alerted")
-    points = [name for name in metrics["operating_points"] if name in TOLD_POINTS]
-    for name in ("cause", "events", *points):
-        table.add_column(name, justify="left" if name == "cause" else "right")
-    for row in metrics["causes"]:
-        shares = (
-            f"{_figure(row['at'][p]['events_alerted'])} "
-            f"{_figure(row['at'][p].get('occurrences_alerted'))}"
-            for p in points
-        )
-        table.add_row(row["cause"] or "(none)", f"{row['events']:,}", *shares)
-    return table
-
-
-def _comparison(metrics: Mapping[str, Any]) -> Any:
-    from rich.table import Table
-
-    table = Table(title="beside others, on the same events; relative: ztad's figure over it")
-    figures = ("roc_auc", "average_precision", "relative_roc_auc", "relative_average_precision")
-    for name in ("approach", *figures):
-        table.add_column(name.replace("_", " "), justify="left" if name == "approach" else "right")
-    for row in (metrics["comparison"] or {"rows": []})["rows"]:
-        table.add_row(row["name"], *(_with_interval(row, name) for name in figures))
-    return table
-
-
-def _with_interval(told: Mapping[str, Any], name: str) -> str:
-    value, within = told[name], told[f"{name}_interval"]
-    return _figure(value) if within is None else f"{value:.3f} ({within[0]:.2f}–{within[1]:.2f})"
-
-
-def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
 
 
 def _share(text: str) -> float:

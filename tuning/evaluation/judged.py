@@ -76,6 +76,7 @@ def score_labelled(
 
 
 def _add(scored: Scored, event: AuthEvent, labels: Labels) -> None:
+    """Everything but scores and alerts."""
     scored.event_ids.append(event.event_id)
     scored.users.append(event.user_id)
     scored.at_s.append(event.timestamp.timestamp())
@@ -155,3 +156,11 @@ class Judged:
             return np.zeros(0, np.intp), np.zeros(0, np.intp)
         pairs = np.unique(np.stack([self.users.of, self.days]), axis=1)
         return pairs[0], pairs[1]
+
+
+def known_of(events: Sequence[AuthEvent], labels: Labels) -> Judged:
+    """Events beside their labels, without any score."""
+    scored = Scored(flagged=[False] * len(events))
+    for event in events:
+        _add(scored, event, labels)
+    return Judged.of(scored)

@@ -19,9 +19,9 @@ def test_others_judge_the_same_events_and_ztad_is_told_relative_to_them(
     """Attacks fail from abroad: the raw columns tell them, and so does the one feature."""
     rows = [
         Row(
-            f"u{n % 40}", n / 40, 0.2 + 0.0001 * n, *(("theft", f"c{n % 8}") if n % 10 == 0 else ())
+            f"u{n % 40}", n / 40, 0.2 + 0.0001 * n, *(("theft", f"c{n % 16}") if n % 5 == 0 else ())
         )
-        for n in range(400)
+        for n in range(800)
     ]
     events = judged(rows)
     anomalous = events.anomalous
@@ -46,7 +46,7 @@ def test_others_judge_the_same_events_and_ztad_is_told_relative_to_them(
         events,
         seen,
         Clusters(events, resamples=40),
-        expected_share=0.1,
+        expected_share=0.2,
         done=lambda: done.append(None),
     )
     by_name = {row["name"]: row for row in told["rows"]}
@@ -58,5 +58,5 @@ def test_others_judge_the_same_events_and_ztad_is_told_relative_to_them(
     assert cheat["relative_roc_auc"] == ours["roc_auc"]
     assert cheat["relative_roc_auc_interval"] == ours["roc_auc_interval"]
     assert report["roc_auc"] > 0.95
-    assert report["at_expected_share"]["recall"] >= 0.9
+    assert report["at_expected_share"]["recall"] > 0.8
     assert "budget" not in report["operating_points"]
