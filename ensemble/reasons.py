@@ -63,6 +63,15 @@ REASONS: dict[str, ReasonCode] = {
     "large_data_transfer": ReasonCode(
         "T1048", "Find what was copied and where it went.", telling.transfer
     ),
+    "large_data_volume": ReasonCode(
+        "T1030", "Add up what was copied over the week, and where it went.", telling.volume
+    ),
+    "many_new_resources": ReasonCode(
+        "T1021", "List what this user opened lately; is there a new task?", telling.new_resources
+    ),
+    "session_moved": ReasonCode(
+        "T1550.004", "Revoke the session; was its token copied?", telling.session
+    ),
     "unusual_resource_access": ReasonCode(
         "T1021", "Does the user's role need this resource?", telling.resource
     ),

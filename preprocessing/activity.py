@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from preprocessing.accumulated import Sums
 from preprocessing.baseline import Place
 from preprocessing.crowd import slot
 from preprocessing.geo import FASTEST_KMH, distance_km, speed_kmh
@@ -37,8 +38,12 @@ def record(
 ) -> None:
     """Counters and last place of the event's user and address, and what the user begins to use."""
     at_s = seen.at_s
+    if seen.new or seen.size:
+        if user.sums is None:
+            user.sums = Sums()
+        seen.sums = user.sums.add(at_s, seen.new, seen.size)
     if address is not None and address.visitors:
-        _forget_visitors(address, at_s)
+        _forget_visitors(address.visitors, at_s)
     user.events.add(1.0, at_s, HOUR_S)
     user.newest_s = max(user.newest_s, at_s)
     if seen.event.outcome == "failure":
@@ -82,8 +87,7 @@ def _record_visitor(seen: Sighting, address: Address | None, most: int) -> None:
         address.visitors[seen.event.user_id] = seen.at_s
 
 
-def _forget_visitors(address: Address, at_s: float) -> None:
-    visitors = address.visitors
+def _forget_visitors(visitors: dict[str, float], at_s: float) -> None:
     for name in [name for name, since_s in visitors.items() if since_s < at_s - 2 * DAY_S]:
         del visitors[name]
 

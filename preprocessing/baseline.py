@@ -34,6 +34,11 @@ LEAST_SPREAD = 0.5
 #: Amounts seen before extremes are pulled in.
 WINSOR_EVENTS = 8.0
 
+#: Transfers of a user until which the long memory follows the short one.
+ANCHOR_EVENTS = 10.0
+#: Thereafter usual sizes may double in this time and seem usual, seconds: two months.
+DOUBLING_S = 60 * 86400.0
+
 #: Two places nearer than this are one place of a user, km.
 SAME_PLACE_KM = 50.0
 #: Two places that differ by less than this in both coordinates are one: 47 km at the equator,
@@ -188,6 +193,31 @@ class Scale(msgspec.Struct, array_like=True, gc=False):
         mean = (self.mean * self.weight + prior_mean * PRIOR_EVENTS) / total
         variance = (self.squares + prior_variance * PRIOR_EVENTS) / total
         return max(0.0, value - mean) / max(sqrt(variance), LEAST_SPREAD)
+
+
+class Anchor(msgspec.Struct, array_like=True, gc=False):
+    """A long memory of a :class:`Scale`, which follows it only slowly: who is led astray a little
+    every day is seen against it."""
+
+    mean: float = 0.0
+    spread: float = 0.0
+    at_s: float = 0.0
+
+    def follow(self, scale: Scale, at_s: float) -> None:
+        """Move towards the scale as of ``at_s``: at once while it is young, then by a doubling in
+        DOUBLING_S at most, and its spread by half as much."""
+        spread = max(sqrt(scale.squares / scale.weight), LEAST_SPREAD)
+        if scale.weight <= ANCHOR_EVENTS:
+            self.mean, self.spread, self.at_s = scale.mean, spread, at_s
+            return
+        step = max(0.0, at_s - self.at_s) / DOUBLING_S
+        self.mean += min(max(scale.mean - self.mean, -step), step)
+        self.spread += min(max(spread - self.spread, -step / 2), step / 2)
+        self.at_s = max(self.at_s, at_s)
+
+    def deviations(self, value: float) -> float:
+        """Spreads of ``value`` above the mean, >= 0; 0 while nothing is known."""
+        return max(0.0, value - self.mean) / self.spread if self.spread else 0.0
 
 
 class Rhythm(msgspec.Struct, array_like=True, gc=False):

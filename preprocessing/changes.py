@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocessing.accumulated import SUMS
 from preprocessing.event import AuthEvent
 from preprocessing.history import CATEGORIES, FACTS
 
@@ -40,9 +41,10 @@ _OTHERS: dict[Change, tuple[str, ...]] = {
     "place": (
         "travel_km", "travel_s", "home_km", "address_regulars",
         "address_failures_15m", "address_failures_1h", "address_failures_1d",
-        "address_failing_users_1h",
+        "address_failing_users_1h", "session_network",
     ),
-    "size": ("bytes", "bytes_user_dev", "bytes_tenant_dev"),
+    "size": ("bytes", "bytes_user_dev", "bytes_tenant_dev", "bytes_drift_dev"),
+    "device": ("session_device", "session_agent"),
 }  # fmt: skip
 
 #: Who it was, how it ended, and what had happened before: nobody could have chosen them
@@ -50,7 +52,7 @@ _OTHERS: dict[Change, tuple[str, ...]] = {
 IMMUTABLE: frozenset[str] = frozenset({
     "gap_s", "events_1h", "usual_events_1h", "user_failures_15m", "user_failures_1h",
     "user_failures_1d", "mfa_denials_15m", "mfa_denials_1h", "reported_attempts", "outcome_bits",
-    "user_new_bits", "success", "learned",
+    "user_new_bits", "success", "learned", *SUMS, *(f"usual_{name}" for name in SUMS),
 })  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocessing.accumulated import SUMS
 from preprocessing.baseline import Place
 from preprocessing.event import AuthEvent
 
@@ -37,6 +38,8 @@ FACTS: tuple[str, ...] = (
     "address_failing_users_1h", "address_regulars", "mfa_denials_15m", "reported_attempts",
     "outcome_bits", "user_new_bits", "success", "learned",
     "user_failures_1h", "address_failures_1h", "mfa_denials_1h",
+    "bytes_drift_dev", "session_device", "session_agent", "session_network",
+    *SUMS, *(f"usual_{name}" for name in SUMS),
 )  # fmt: skip
 
 
@@ -61,6 +64,8 @@ class HistorySettings:
     """Users of whom something was learned; beyond it the longest silent is forgotten."""
     most_addresses: int = 500_000
     """Addresses somebody regularly works from."""
+    most_sessions: int = 250_000
+    """Sessions remembered; the longest unused is forgotten first."""
     most_strangers: int = 250_000
     """User names, and addresses, of which nothing was learned: they displace only each other."""
     most_pending: int = 100_000
@@ -115,6 +120,8 @@ class Evidence(msgspec.Struct, array_like=True, frozen=True):
     """An encoded :class:`preprocessing.typical.Typical`, or empty."""
     trail: bytes = b""
     """The trail of the event, (LENGTH, WIDTH) uint8 as in preprocessing/trail.py, or empty."""
+    began: tuple[str | None, ...] = ()
+    """Device, agent and network with which the event's session began; empty without a session."""
 
 
 class UserHistory(Protocol):

@@ -38,6 +38,17 @@ def learn(seen: Sighting, state: State, settings: HistorySettings) -> None:
         return
     _learn_amounts(seen, base, settings.user_limit)
     _learn_amounts(seen, tenant.baseline, settings.tenant_limit)
+    new_day, new_week, bytes_day, bytes_week = seen.sums
+    for whose, limit in (
+        (base, settings.user_limit),
+        (tenant.baseline, settings.tenant_limit),
+    ):
+        if seen.new:
+            whose.new_level.learn(new_day, new_week, limit)
+        if seen.size:
+            whose.bytes_level.learn(bytes_day, bytes_week, limit)
+    if event.action == "transfer" and event.bytes_transferred is not None:
+        base.anchor.follow(base.transfer, seen.at_s)
     _learn_values(seen, base, tenant, settings)
     if event.latitude is not None and event.longitude is not None:
         base.places.learn(event.latitude, event.longitude, settings.user_places)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import log2, sqrt
 
+from preprocessing.accumulated import NO_SUMS, SIZE_UNIT, SUMS, UNKNOWN
 from preprocessing.baseline import HABIT, PRIOR_EVENTS, Place, rarities
 from preprocessing.crowd import peer_bits, slot, tenant_bits
 from preprocessing.event import AuthEvent
@@ -19,7 +20,7 @@ from preprocessing.history import (
     HistorySettings,
     Usual,
 )
-from preprocessing.state import Address, Baseline, Sighting, Tenant, User
+from preprocessing.state import Address, Baseline, Session, Sighting, Tenant, User
 from preprocessing.values import values_of
 
 NOTHING = Baseline()
@@ -28,6 +29,13 @@ _RESOURCE = CATEGORIES.index("resource")
 _NETWORK = CATEGORIES.index("network")
 _ADDRESS = CATEGORIES.index("address")
 _NO_VIEWS = (0.0,) * (2 * _SHARED)
+_DEVICE = CATEGORIES.index("device")
+_AGENT = CATEGORIES.index("agent")
+_NOTHING_ADDED = (*NO_SUMS, *(UNKNOWN,) * len(SUMS))
+#: What it is worth that a session goes on with another device, agent or network, in bits, besides
+#: how rare that one is for the user. The tenant's ordinary events tell how surprising that is:
+#: phones change networks, hardly anything changes devices.
+MOVED_BITS = 2.0
 #: Most resources of a user by which peers are found.
 MOST_HABITS = 16
 #: Adopters of a value that do not count yet: two, or a quarter of the root of all users, because
@@ -63,6 +71,7 @@ class Lookup:
         event, at_s = seen.event, seen.at_s
         base = user.baseline or NOTHING
         failed = event.outcome == "failure"
+        seen.size = (event.bytes_transferred or 0) / SIZE_UNIT
         failures, failures_hour, failures_day, denials, denials_hour = _user_failures(user, at_s)
         theirs, theirs_hour, theirs_day, failing_users = _address_failures(address, at_s)
         # Tokens are refreshed around the clock.
@@ -72,6 +81,7 @@ class Lookup:
             else base.rhythm.bits(seen.hour, seen.day, self._ours.rhythm)
         )
         hour_bits, day_bits = rhythm
+        amount, user_dev, tenant_dev = self._bytes(event, base)
         seen.fresh = []
         user_bits = rarities(seen.values, base.fields, self._prior_firsts, seen.fresh)
         places = self._places(seen, user, base, address)
@@ -79,6 +89,9 @@ class Lookup:
         if seen.fresh:
             views, home_share = self._views(seen, base, user_bits)
             places = (places[0], places[1], places[2] * home_share)
+        seen.new = 0.0
+        if _RESOURCE in seen.fresh:
+            seen.new = user_bits[_RESOURCE] + views[_RESOURCE] + views[_SHARED + _RESOURCE]
         return (
             hour_bits,
             min(day_bits, _most_weekday_bits(at_s - base.first_s if base.events else 0.0)),
@@ -87,7 +100,9 @@ class Lookup:
             (base.rate.mean * base.rate.weight + self._prior_rate)
             / (base.rate.weight + PRIOR_EVENTS),
             *places,
-            *self._bytes(event, base),
+            amount,
+            user_dev,
+            tenant_dev,
             *user_bits,
             *views,
             failures,
@@ -105,6 +120,9 @@ class Lookup:
             failures_hour,
             theirs_hour,
             denials_hour,
+            self._drift(event, base, user_dev),
+            *_moved(seen, user_bits),
+            *self._sums(seen, user, base),
         )
 
     def fresh(self, seen: Sighting, user: User) -> list[int]:
@@ -189,9 +207,44 @@ class Lookup:
         mine_dev = mine.deviations(bits, ours_scale)
         return float(amount), mine_dev, ours_scale.deviations(bits, ours_scale)
 
+    def _drift(self, event: AuthEvent, base: Baseline, user_dev: float) -> float:
+        """How much stranger a transfer is against the user's long memory than against the short."""
+        amount = event.bytes_transferred
+        if amount is None or event.action != "transfer":
+            return 0.0
+        return max(0.0, base.anchor.deviations(log2(1.0 + amount)) - user_dev)
+
+    def _sums(self, seen: Sighting, user: User, base: Baseline) -> tuple[float, ...]:
+        """The user's sums before an event that adds to them, and what they usually are."""
+        if not (seen.new or seen.size):
+            return _NOTHING_ADDED
+        sums = user.sums.read(seen.at_s) if user.sums else NO_SUMS
+        ours = self._ours
+        return (
+            *sums,
+            *base.new_level.usual(ours.new_level),
+            *base.bytes_level.usual(ours.bytes_level),
+        )
+
     def _failure_bits(self, base: Baseline) -> float:
         """Surprise of a failure, -log2 of the user's smoothed failure share."""
         return -log2((base.failures + self._prior_failures) / (base.events + PRIOR_EVENTS))
+
+
+def _moved(seen: Sighting, user_bits: Sequence[float]) -> tuple[float, float, float]:
+    """Where an event left what its session began with: device, agent, network; in bits."""
+    session = seen.session
+    if session is None:
+        return 0.0, 0.0, 0.0
+    values = seen.values
+    began = ((_DEVICE, session.device), (_AGENT, session.agent), (_NETWORK, session.network))
+    device, agent, network = (
+        MOVED_BITS + user_bits[field]
+        if before is not None and values[field] is not None and values[field] != before
+        else 0.0
+        for field, before in began
+    )
+    return device, agent, network
 
 
 def _most_weekday_bits(known_s: float) -> float:
@@ -213,7 +266,11 @@ def is_egress(address: Address | None, settings: HistorySettings) -> bool:
 
 
 def evidence(
-    event: AuthEvent, facts: Sequence[float], place: Place | None, baseline: Baseline | None
+    event: AuthEvent,
+    facts: Sequence[float],
+    place: Place | None,
+    baseline: Baseline | None,
+    session: Session | None = None,
 ) -> Evidence:
     """What an analyst is shown of the baseline of one user."""
     base = baseline or NOTHING
@@ -230,6 +287,7 @@ def evidence(
         usual=_usual(base, values_of(event)),
         hours=tuple(h for h, weight in enumerate(hours) if weight > usual_level > 0),
         usual_bytes=2.0**scale.mean - 1.0 if scale.weight else 0.0,
+        began=(session.device, session.agent, session.network) if session else (),
     )
 
 

@@ -13,7 +13,9 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from preprocessing.accumulated import NO_SUMS, Four, Level, Sums
 from preprocessing.baseline import (
+    Anchor,
     Categories,
     Decaying,
     Firsts,
@@ -29,7 +31,7 @@ from preprocessing.history import CATEGORIES, HistoryError, HistorySettings
 from preprocessing.seen import SeenIds
 from preprocessing.values import Values, values_of
 
-SNAPSHOT_FORMAT = 5
+SNAPSHOT_FORMAT = 6
 
 #: Failures over which the share of unknown users is taken, half to all of them.
 MOST_FAILING = 1000.0
@@ -49,6 +51,10 @@ class Baseline(msgspec.Struct, array_like=True, gc=False):
     rate: Scale = msgspec.field(default_factory=Scale)
     transfer: Scale = msgspec.field(default_factory=Scale)
     other_bytes: Scale = msgspec.field(default_factory=Scale)
+    anchor: Anchor = msgspec.field(default_factory=Anchor)
+    #: What sums of new resources, and of bytes, usually are.
+    new_level: Level = msgspec.field(default_factory=Level)
+    bytes_level: Level = msgspec.field(default_factory=Level)
     places: Places = msgspec.field(default_factory=Places)
     fields: list[Categories] = msgspec.field(
         default_factory=lambda: [Categories() for _ in CATEGORIES]
@@ -76,6 +82,7 @@ class User(msgspec.Struct, array_like=True, gc=False):
     events: Decaying = msgspec.field(default_factory=Decaying)
     failures: UserFailures | None = None
     baseline: Baseline | None = None
+    sums: Sums | None = None
     trail: bytes = b""
 
 
@@ -96,6 +103,15 @@ class Address(msgspec.Struct, array_like=True, gc=False):
     failures: AddressFailures | None = None
     regulars: list[str] = []
     visitors: dict[str, float] = {}
+
+
+class Session(msgspec.Struct, array_like=True, gc=False):
+    """What a session began with."""
+
+    user_id: str
+    network: str | None
+    agent: str | None
+    device: str | None
 
 
 class Failing(msgspec.Struct, array_like=True, gc=False):
@@ -136,6 +152,7 @@ class Sighting(msgspec.Struct, gc=False):
 
     ``at_s`` seconds since the epoch, ``hour`` in [0, 24) and ``day`` in UTC, ``rate`` the log2 of
     the user's events of the last hour as of then, ``fresh`` the fields whose value is no habit.
+    ``new`` and ``size`` are what it adds to its user's sums, ``sums`` what these came to.
     """
 
     event: AuthEvent
@@ -143,8 +160,12 @@ class Sighting(msgspec.Struct, gc=False):
     hour: float
     day: int
     values: Values
+    session: Session | None = None
     rate: float = 0.0
     fresh: list[int] = []
+    new: float = 0.0
+    size: float = 0.0
+    sums: Four = NO_SUMS
 
 
 def sighting(event: AuthEvent) -> Sighting:
@@ -203,8 +224,17 @@ class State:
     users: Known[User]
     addresses: Known[Address]
     seen: SeenIds
+    sessions: OrderedDict[str, Session] = field(default_factory=OrderedDict)
     tenant: Tenant = field(default_factory=Tenant)
     pending: OrderedDict[str, Sighting] = field(default_factory=OrderedDict)
+
+
+class _Pending(msgspec.Struct, array_like=True):
+    event: AuthEvent
+    rate: float
+    new: float
+    size: float
+    sums: Four
 
 
 class _Snapshot(msgspec.Struct, array_like=True):
@@ -213,9 +243,10 @@ class _Snapshot(msgspec.Struct, array_like=True):
     strange_users: dict[str, User]
     addresses: dict[str, Address]
     strange_addresses: dict[str, Address]
+    sessions: dict[str, Session]
     tenant: Tenant
     seen: dict[str, int]
-    pending: list[tuple[AuthEvent, float]]
+    pending: list[_Pending]
 
 
 class _Header(msgspec.Struct, array_like=True):
@@ -236,7 +267,7 @@ def empty(settings: HistorySettings) -> State:
 
 
 def encode(state: State, *, seen: bool) -> bytes:
-    """The state as bytes; ``seen=False`` leaves out ids and pending events."""
+    """The state as bytes; ``seen=False`` leaves out ids, sessions and pending events."""
     pending = state.pending.values() if seen else ()
     return msgspec.msgpack.encode(
         _Snapshot(
@@ -245,9 +276,10 @@ def encode(state: State, *, seen: bool) -> bytes:
             state.users.strangers,
             state.addresses.learned,
             state.addresses.strangers,
+            state.sessions if seen else {},
             state.tenant,
             state.seen.stamps if seen else {},
-            [(item.event, item.rate) for item in pending],
+            [_Pending(i.event, i.rate, i.new, i.size, i.sums) for i in pending],
         )
     )
 
@@ -267,8 +299,11 @@ def decode(data: bytes, settings: HistorySettings) -> State:
     state.addresses.fill(snapshot.addresses, snapshot.strange_addresses)
     state.tenant = snapshot.tenant
     state.seen.fill(snapshot.seen)
-    for event, rate in snapshot.pending[-settings.most_pending :]:
-        item = sighting(event)
-        item.rate = rate
-        state.pending[event.event_id] = item
+    for name in list(snapshot.sessions)[-settings.most_sessions :]:
+        state.sessions[name] = snapshot.sessions[name]
+    for pending in snapshot.pending[-settings.most_pending :]:
+        item = sighting(pending.event)
+        item.rate, item.sums = pending.rate, pending.sums
+        item.new, item.size = pending.new, pending.size
+        state.pending[item.event.event_id] = item
     return state

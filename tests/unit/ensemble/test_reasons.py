@@ -1,5 +1,6 @@
 import re
 from datetime import UTC, datetime
+from math import log2
 
 import numpy as np
 import pytest
@@ -63,7 +64,10 @@ def known(
     tops = dict.fromkeys(CATEGORIES, "usual one") | {"country": "DE", "mfa": "with MFA"}
     usual = {name: Usual(tops[name], 210, 212, seen) for name in CATEGORIES}
     told = tuple((facts or {}).get(name, 0.0) for name in FACTS)
-    return Evidence(event, told, place, 212, 60.2, usual, (7, 8, 9, 10), 10_000_000.0)
+    began = ("laptop-1", "Firefox on Linux", "AS9009")
+    return Evidence(
+        event, told, place, 212, 60.2, usual, (7, 8, 9, 10), 10_000_000.0, began=began
+    )  # fmt: skip
 
 
 BERLIN = Place(
@@ -144,6 +148,35 @@ def test_travel_gives_both_ends_of_the_pair() -> None:
             "about 40 events within the hour, usually about 2",
         ),
         ("large_data_transfer", {}, "3.0 GB transferred, 300 times the usual"),
+        (
+            "large_data_volume",
+            {
+                "bytes_day": 4e6,
+                "bytes_week": 9e6,
+                "usual_bytes_day": 10.0,
+                "usual_bytes_week": 12.0,
+            },
+            "7.0 GB transferred within about a day, 12.0 GB within about a week",
+        ),
+        (
+            "many_new_resources",
+            {
+                "new_day": 22.0,
+                "resource_user_bits": 8.0,
+                "usual_new_day": log2(1 + 5),
+                "new_week": 22.0,
+                "usual_new_week": log2(1 + 10),
+            },
+            (
+                "payroll, one more new resource: what was new to this user within a day weighs "
+                "6.0 times the usual, within a week 3.0 times"
+            ),
+        ),
+        (
+            "session_moved",
+            {"session_device": 4.0},
+            ("the session goes on elsewhere than it began: device laptop-1, now laptop-7"),
+        ),
         ("unusual_mfa", {}, "login without MFA; usual: with MFA (210 of 212 events, 60 days)"),
         (
             "brute_force_success",

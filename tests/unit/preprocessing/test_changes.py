@@ -38,4 +38,4 @@ def test_a_change_replaces_its_own_facts_only() -> None:
     before = np.arange(len(FACTS), dtype=float)
     after = changed(before, before + 100.0, ["size"])
     moved = {FACTS[at] for at in np.flatnonzero(after != before)}
-    assert moved == {"bytes", "bytes_user_dev", "bytes_tenant_dev"}
+    assert moved == {"bytes", "bytes_user_dev", "bytes_tenant_dev", "bytes_drift_dev"}

@@ -90,14 +90,14 @@ def test_of_a_newcomer_only_the_tenant_can_say(history: EmbeddedHistory) -> None
     new = features(history, event("u99", 1, resource="ledger", auth_method="key"))
     assert new["resource_peer_bits"] == 0
     assert new["resource_tenant_bits"] == pytest.approx(log2(25 / 13), abs=0.01)
-    assert new["method_tenant_bits"] > 4  # nobody else uses keys
+    assert new["method_others_bits"] > 4  # nobody else uses keys
 
 
 def test_a_new_office_is_news_for_two_days(history: EmbeddedHistory) -> None:
     first = features(history, event("u0", 1, **OFFICE))
     movers = [event(f"u{person}", 2, **OFFICE) for person in range(1, 11)]
     tenth = features(history, *movers, event("u11", 3, **OFFICE))
-    for name in ("network_user_bits", "network_tenant_bits", "country_user_bits"):
+    for name in ("network_user_bits", "network_others_bits", "country_user_bits"):
         assert tenth[name] < first[name] / 3, name
     assert tenth["home_distance"] < first["home_distance"] - 1.5
     assert tenth["travel_speed"] == 0 < first["travel_speed"]
@@ -108,7 +108,7 @@ def test_one_machine_with_many_passwords_is_no_adoption(history: EmbeddedHistory
     first = features(history, event("u0", 1, **thief))
     stolen = [event(f"u{person}", 2, **thief) for person in range(1, 11)]
     tenth = features(history, *stolen, event("u11", 3, **thief))
-    for name in ("network_user_bits", "network_tenant_bits", "country_user_bits", "home_distance"):
+    for name in ("network_user_bits", "network_others_bits", "country_user_bits", "home_distance"):
         assert tenth[name] == first[name], name
 
 

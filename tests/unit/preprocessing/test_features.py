@@ -307,6 +307,57 @@ def test_to_an_empty_history_everything_is_new_and_nothing_surprising() -> None:
     assert {n for n, value in failed.items() if value > 0} == {"user_new", "outcome_bits"}
 
 
+def test_a_session_that_goes_on_elsewhere() -> None:
+    history = office(session_id="s")
+    stolen = {"device_id": "thief's", "user_agent": "curl/8.5.0", "asn": 64500}
+    stays = last(history, event(9, session_id="t"), event(9.1, session_id="t"))
+    moved = last(history, event(9.2, session_id="t", **stolen))
+    roams = last(history, event(9.3, session_id="t", asn=64501))
+    names = ("session_device", "session_agent", "session_network")
+    assert [stays[name] for name in names] == [0, 0, 0]
+    assert all(moved[name] > 4 for name in names)
+    assert [roams[name] > 4 for name in names] == [False, False, True]
+    anew = last(history, event(9.4, session_id="u", **stolen))
+    assert [anew[name] for name in names] == [0, 0, 0]
+
+
+def test_new_resources_in_a_row() -> None:
+    history = office(resource="wiki")
+    for day in range(5):  # now and then a new one is nothing
+        learn(history, [event(24 * 7 * day + 9, resource=f"new{day}")])
+    monday = 24 * 7 * 6 + 9
+    row = [last(history, event(monday + n / 3, resource=f"host{n}")) for n in range(8)]
+    assert row[0]["new_day"] < 1 < row[-1]["new_day"]
+    assert row[-1]["new_week"] > 1
+    known = last(history, event(monday + 3, resource="wiki"))
+    assert known["new_day"] == known["new_week"] == 0  # adds nothing to the sum
+
+
+def test_many_transfers_of_ordinary_size() -> None:
+    history = office(action="transfer", bytes_transferred=1_000_000)
+    copy: dict[str, Any] = {"action": "transfer", "bytes_transferred": 1_500_000}
+    each = [last(history, event(9 + n / 10, **copy)) for n in range(40)]
+    assert each[-1]["bytes_user"] < 2
+    assert each[0]["bytes_day"] < 1.5
+    assert each[-1]["bytes_day"] > 4
+
+
+def test_a_slow_ramp_is_seen_against_the_long_memory() -> None:
+    def ramped(daily: float) -> dict[str, float]:
+        history = office(action="transfer", bytes_transferred=1_000_000)
+        for day in range(60):
+            amount = int(1_000_000 * daily ** min(day, 40))
+            at = 24 * day + 9
+            learn(history, [event(at, action="transfer", bytes_transferred=amount)])
+        theft = event(24 * 60 + 9, action="transfer", bytes_transferred=100_000_000)
+        return last(history, theft)
+
+    steady, led_astray = ramped(1.0), ramped(1.12)
+    assert steady["bytes_user"] > 10 > 4 > led_astray["bytes_user"]
+    assert steady["bytes_drift"] == 0
+    assert led_astray["bytes_user"] + led_astray["bytes_drift"] > 5
+
+
 def test_a_failure_of_somebody_who_never_fails() -> None:
     assert last(office(), event(9, outcome="failure"))["outcome_bits"] > 3
     assert last(office(), event(9))["outcome_bits"] == 0
@@ -315,7 +366,7 @@ def test_a_failure_of_somebody_who_never_fails() -> None:
 def test_what_features_say_of_themselves() -> None:
     assert len(FEATURES) >= 20
     assert {f.family for f in FEATURES} == {
-        "temporal", "geographic", "behavioural", "failure", "access",
+        "temporal", "geographic", "behavioural", "failure", "access", "session", "accumulated",
     }  # fmt: skip
     assert len(set(NAMES)) == len(NAMES)
     assert all(f.unit and f.meaning and f.reason for f in FEATURES)

@@ -3,6 +3,7 @@ from typing import Any
 
 import numpy as np
 
+from preprocessing.accumulated import SUMS
 from preprocessing.embedded import EmbeddedHistory
 from preprocessing.event import AuthEvent
 from preprocessing.history import FACTS, Evidence
@@ -69,7 +70,7 @@ def test_its_facts_are_those_of_that_very_event() -> None:
     strange = event("x", MONDAY + timedelta(days=28), **SINGAPORE, device_id="burner")
     typical = Typical.decode(known_of(history_of_ann(), strange).typical)
     expected = history_of_ann().observe([typical.event], now_s=NOW_S).values[0]
-    own = {"events_1h", "gap_s"}  # the strange event itself came before
+    own = {"events_1h", "gap_s", *SUMS}  # the strange event itself came before
     same = [at for at, name in enumerate(FACTS) if name not in own]
     assert np.array(typical.facts)[same].tolist() == expected[same].tolist()
 

@@ -1,0 +1,121 @@
+"""How each feature is computed from facts: functions of (facts, windows), column by column."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocessing.accumulated import SIZE_UNIT
+from preprocessing.geo import GEO_ACCURACY_KM, LEAST_TRAVEL_H
+from preprocessing.history import FACTS
+from preprocessing.windows import Windows
+
+#: One unit of travel speed: an express train, km/h.
+SPEED_UNIT_KMH = 200.0
+
+Column = NDArray[np.float64]
+Compute = Callable[[Column, Windows], Column]
+_AT = {name: index for index, name in enumerate(FACTS)}
+_NEW_RESOURCE = [_AT[f"resource_{who}_bits"] for who in ("user", "peer", "tenant")]
+
+
+def fact(name: str) -> Compute:
+    index = _AT[name]
+    return lambda facts, _: facts[:, index]
+
+
+def log(name: str, unit: float = 1.0) -> Compute:
+    """log2(1 + fact / unit)."""
+    index = _AT[name]
+    return lambda facts, _: np.log2(1.0 + facts[:, index] / unit)
+
+
+def travel_km(facts: Column) -> Column:
+    return np.maximum(0.0, facts[:, _AT["travel_km"]] - GEO_ACCURACY_KM)
+
+
+def travel_speed(facts: Column, _: Windows) -> Column:
+    """log2(1 + km/h / 200) of the least speed that explains the distance."""
+    hours = np.maximum(facts[:, _AT["travel_s"]] / 3600.0, LEAST_TRAVEL_H)
+    return np.log2(1.0 + travel_km(facts) / hours / SPEED_UNIT_KMH)
+
+
+def dormancy(facts: Column, _: Windows) -> Column:
+    """Doublings of a fortnight since the last event: a holiday is no dormant account."""
+    fortnights = facts[:, _AT["gap_s"]] / (14 * 86400.0)
+    return np.log2(np.maximum(1.0, fortnights))
+
+
+def rate(facts: Column, _: Windows) -> Column:
+    now = np.log2(1.0 + facts[:, _AT["events_1h"]])
+    return np.maximum(0.0, now - facts[:, _AT["usual_events_1h"]])
+
+
+def failures(facts: Column, windows: Windows) -> Column:
+    """log2(1 + count) for a failure; a success in their wake has features of its own."""
+    failed = 1.0 - facts[:, _AT["success"]]
+    return np.log2(1.0 + facts[:, _AT[f"user_failures_{windows.failures}"]]) * failed
+
+
+def failures_day(facts: Column, _: Windows) -> Column:
+    failed = 1.0 - facts[:, _AT["success"]]
+    return np.log2(1.0 + facts[:, _AT["user_failures_1d"]]) * failed
+
+
+def per_regular(facts: Column, name: str) -> Column:
+    """log2(1 + count / people who share the address): an office's typos are many people's."""
+    regulars = np.maximum(1.0, facts[:, _AT["address_regulars"]])
+    return np.log2(1.0 + facts[:, _AT[name]] / regulars) * (1.0 - facts[:, _AT["success"]])
+
+
+def address_failures(facts: Column, windows: Windows) -> Column:
+    return per_regular(facts, f"address_failures_{windows.address_failures}")
+
+
+def success_after_failures(facts: Column, windows: Windows) -> Column:
+    count = facts[:, _AT[f"user_failures_{windows.failures}"]]
+    return np.log2(1.0 + count) * facts[:, _AT["success"]]
+
+
+def success_at_guesser(facts: Column, windows: Windows) -> Column:
+    window = windows.guesses
+    regulars = np.maximum(1.0, facts[:, _AT["address_regulars"]])
+    others = facts[:, _AT[f"address_failures_{window}"]] - facts[:, _AT[f"user_failures_{window}"]]
+    return np.log2(1.0 + np.maximum(0.0, others) / regulars) * facts[:, _AT["success"]]
+
+
+def denials(facts: Column, windows: Windows) -> Column:
+    return np.log2(1.0 + facts[:, _AT[f"mfa_denials_{windows.denials}"]])
+
+
+_NEW_RESOURCE = [_AT[f"resource_{who}_bits"] for who in ("user", "peer", "tenant")]
+
+
+def new_resource(facts: Column) -> Column:
+    """Bits of a resource that is no habit of the user."""
+    fresh = facts[:, _AT["resource_tenant_bits"]] > 0
+    return np.asarray(facts[:, _NEW_RESOURCE].sum(axis=1) * fresh)
+
+
+def transferred(facts: Column) -> Column:
+    return facts[:, _AT["bytes"]] / SIZE_UNIT
+
+
+def accumulated(name: str, added: Callable[[Column], Column]) -> Compute:
+    """Doublings of a sum, this event included, above what it usually is; 0 if it adds nothing."""
+    past, usual = _AT[name], _AT[f"usual_{name}"]
+
+    def compute(facts: Column, _: Windows) -> Column:
+        now = added(facts)
+        above = np.log2(1.0 + facts[:, past] + now) - facts[:, usual]
+        return np.where(now > 0, np.maximum(0.0, above), 0.0)
+
+    return compute
+
+
+def others(name: str) -> Compute:
+    """The rarer of both views, among peers and in the tenant."""
+    peers, tenant = _AT[f"{name}_peer_bits"], _AT[f"{name}_tenant_bits"]
+    return lambda facts, _: np.maximum(facts[:, peers], facts[:, tenant])
