@@ -45,22 +45,36 @@ def month_end(stage: Stage, user: User) -> Session:
 
 
 def service_admin(stage: Stage, user: User) -> Session:
-    """An administrator signs in as a service account for planned work, always for the same ones."""
+    """An administrator signs in as a service account in its maintenance window, week after week."""
     rng = stage.rng
-    day = free_day(stage, user)
-    if day is None or user.department not in {"operations", "engineering"} or not stage.accounts:
+    first = free_day(stage, user)
+    if first is None or not _administers(user) or not stage.accounts:
         return []
     account = replace(user, user_id=stage.accounts[user.salt % len(stage.accounts)])
-    at = morning(stage, user, day) + rng.uniform(0, 6) * HOUR_S
-    laptop = next((d for d in user.in_use(day) if not d.is_phone), None)
-    base = wherever(stage, user, at, day, laptop)
-    base["auth_method"] = "key" if user.auth == "key" else "password"
-    out = [login(account, base, at, "success", rng.choice(("bastion", "sso-portal")))]
-    for _ in range(rng.randrange(2, 7)):
-        at += rng.lognormvariate(5.2, 0.9)
-        resource = rng.choice(("backup-vault", "dataset-lake", "ledger", "crm", *PRIVILEGED[:4]))
-        out.append(access(rng, account, base, at, resource, "success"))
+    hour = rng.uniform(user.rhythm.start_h, user.rhythm.end_h - 1)
+    often = rng.uniform(0.3, 1.0)
+    out: Session = []
+    for day in range(first % 7 + stage.phase.first_day, stage.phase.last_day, 7):
+        laptop = next((d for d in user.in_use(day) if not d.is_phone), None)
+        there = laptop is not None and works_on(user, day) and not stage.is_away(user, day)
+        if not there or rng.random() > often:
+            continue
+        at = stage.period.moment(user, day, hour + rng.gauss(0, 0.3))
+        base = wherever(stage, user, at, day, laptop)
+        base["auth_method"] = "key" if user.auth == "key" else "password"
+        out.append(login(account, base, at, "success", rng.choice(("bastion", "sso-portal"))))
+        for _ in range(rng.randrange(2, 7)):
+            at += rng.lognormvariate(5.2, 0.9)
+            resource = rng.choice(
+                ("backup-vault", "dataset-lake", "ledger", "crm", *PRIVILEGED[:4])
+            )
+            out.append(access(rng, account, base, at, resource, "success"))
     return explained(out, causes.SERVICE_ADMIN)
+
+
+def _administers(user: User) -> bool:
+    """One in four of those who know how; two or three to a service account."""
+    return user.department in {"operations", "engineering"} and user.salt // 8 % 4 == 0
 
 
 def night_shift(stage: Stage, user: User) -> Session:
