@@ -358,9 +358,11 @@ def spans(hours: tuple[int, ...]) -> str:
 
 def _duration(seconds: float) -> str:
     """
-    >>> _duration(2400), _duration(40_000), _duration(864_000)
-    ('40 min', '11.1 h', '10 days')
+    >>> _duration(12), _duration(2400), _duration(40_000), _duration(864_000)
+    ('12 s', '40 min', '11.1 h', '10 days')
     """
+    if seconds < 90:
+        return f"{seconds:,.0f} s"
     if seconds < 5400:
         return f"{seconds / 60:,.0f} min"
     if seconds < 2 * _DAY_S:

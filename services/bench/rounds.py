@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import msgspec
 
+from ensemble.explain.methods import METHODS, Method
 from services.bench.machine import CpuWatch, Memory, Processes, calibrate
 from services.bench.outcome import Job, Latency, Outcome, latency
 from services.bench.subject import LoadRun, Subject, finish_load, start_load
@@ -48,7 +49,7 @@ class Round(msgspec.Struct, frozen=True):
 
     singles: dict[int, Step]
     batches: Step
-    explanations_ms: Latency
+    explanations_ms: dict[str, Latency]
     explained: int
 
 
@@ -115,10 +116,8 @@ class Bench:
         batches = self.step(self.job(BATCH_CONNECTIONS, batch=BATCH_EVENTS))
         rate = batches.outcome.events_per_s
         self.say(_line(f"batches of {BATCH_EVENTS}", batches, rate, "events/s"))
-        timings = self.explanations()
-        told = latency(timings)
-        self.say(f"{len(timings)} explanations: p50 {told.p50:.0f}, p95 {told.p95:.0f} ms")
-        return Round(singles, batches, told, len(timings))
+        told = self.explanations()
+        return Round(singles, batches, told, EXPLANATIONS)
 
     def noop(self) -> Step:
         """The no-op at the highest concurrency."""
@@ -127,8 +126,8 @@ class Bench:
         self.say(_line(f"no-op, {MOST_CONNECTIONS} connections", step, rate, "req/s"))
         return step
 
-    def explanations(self) -> list[float]:
-        """Seconds each explanation of a flagged event took, after one to warm up."""
+    def explanations(self) -> dict[str, Latency]:
+        """How long an explanation of a flagged event takes by each method, after one to warm up."""
         traffic = load_traffic(Path(self.plan.events), run=self._run, number=self._number)
         body = traffic.batch(SCORED_TO_EXPLAIN)
         self._number = traffic.number
@@ -137,8 +136,12 @@ class Bench:
             answer.raise_for_status()
             flagged = most_suspicious(answer.content, EXPLANATIONS)
             time.sleep(0.5)  # verdicts reach the Recorder a moment after their answer
-            timings = [_explain(client, event_id) for event_id in [*flagged[:1], *flagged]]
-        return timings[1:]
+            told: dict[str, Latency] = {
+                method: latency(_explained(client, method, flagged)) for method in METHODS
+            }
+        for method, took in told.items():
+            self.say(f"{len(flagged)} by {method}: p50 {took.p50:.0f}, p95 {took.p95:.0f} ms")
+        return told
 
 
 def most_suspicious(answer: bytes, most: int) -> list[str]:
@@ -149,9 +152,14 @@ def most_suspicious(answer: bytes, most: int) -> list[str]:
     return [str(verdict["event_id"]) for verdict in scored[:most]]
 
 
-def _explain(client: httpx.Client, event_id: str) -> float:
+def _explained(client: httpx.Client, method: Method, event_ids: list[str]) -> list[float]:
+    """Seconds each explanation took, after one to warm up."""
+    return [_explain(client, method, each) for each in [*event_ids[:1], *event_ids]][1:]
+
+
+def _explain(client: httpx.Client, method: Method, event_id: str) -> float:
     started = time.perf_counter()
-    answer = client.get(f"/v1/events/{event_id}/explanation", params={"method": "shap"})
+    answer = client.get(f"/v1/events/{event_id}/explanation", params={"method": method})
     answer.raise_for_status()
     return time.perf_counter() - started
 

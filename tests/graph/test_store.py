@@ -11,6 +11,7 @@ from typing import TypeVar
 import httpx
 import pytest
 
+from ensemble.explain.methods import METHODS
 from models.bundle import Bundle
 from preprocessing.event import AuthEvent, encode_event
 from services.local import local_gateway
@@ -73,24 +74,28 @@ def test_an_explanation_is_the_same_after_a_restart_and_under_another_champion(
         "shadow": None,
     }
 
-    async def score(client: httpx.AsyncClient) -> dict[str, bytes]:
+    async def score(client: httpx.AsyncClient) -> dict[str, list[bytes]]:
         await client.post("/v1/score/batch", content=content, headers=NDJSON)
         verdicts = await on_record(client, 300)
         flagged = [str(each["event_id"]) for each in verdicts if each["is_anomaly"]][:5]
         assert len(flagged) == 5
         return {name: await explained(client, name) for name in flagged}
 
-    async def explained(client: httpx.AsyncClient, event_id: str) -> bytes:
-        answer = await client.get(f"/v1/events/{event_id}/explanation")
-        assert answer.status_code == 200, answer.text
-        return answer.content
+    async def explained(client: httpx.AsyncClient, event_id: str) -> list[bytes]:
+        path, told = f"/v1/events/{event_id}/explanation", []
+        for method in METHODS:
+            answer = await client.get(path, params={"method": method})
+            assert answer.status_code == 200, answer.text
+            assert answer.json()["explanation"]["method"] == method
+            told.append(answer.content)
+        return told
 
     before = with_store(tmp_path, bundle, models, score)
-    first = json.loads(next(iter(before.values())))
+    first = json.loads(next(iter(before.values()))[0])
     assert first["evidence"]["event"]["event_id"] == first["verdict"]["event_id"]
     assert first["explanation"]
 
-    async def later(client: httpx.AsyncClient) -> dict[str, bytes]:
+    async def later(client: httpx.AsyncClient) -> dict[str, list[bytes]]:
         changed = await client.put("/v1/routing", content=json.dumps(routing), headers=JSON)
         assert changed.status_code == 200, changed.text
         return {name: await explained(client, name) for name in before}
