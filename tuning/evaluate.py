@@ -13,18 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from ensemble.metrics import decisions
 from models.manifest import BundleError, Manifest
-from tuning.evaluation.alerts import at_points, by_cause, by_type
+from tuning.evaluation.alerts import at_points, by_cause, by_type, decided
 from tuning.evaluation.budget import Change, changes, realised
 from tuning.evaluation.campaigns import each_campaign
-from tuning.evaluation.judged import ENSEMBLE, Judged, Mask, Scored
+from tuning.evaluation.judged import ENSEMBLE, Judged, Scored
 from tuning.evaluation.points import BUDGET, points
 from tuning.evaluation.ranking import Ranking
 from tuning.evaluation.resampling import RESAMPLES, Clusters
 
 #: Metrics by name; None where there is nothing to compute one from.
-Figures = dict[str, float | None]
+Figures = dict[str, Any]
 #: Figures of other approaches to the same events.
 Others = Callable[[Judged, Clusters], Mapping[str, Any]]
 _BOTH = "needs both ordinary and anomalous events"
@@ -79,19 +78,19 @@ def evaluate(
     found = points(judged, training.threshold)
     ranked = {name: Ranking.of(judged, clusters, s) for name, s in judged.scores.items()}
     overall = {name: ranking.overall() for name, ranking in ranked.items()}
-    decided = _decided(judged, _thresholds(judged, training, expected_share))
-    table_at = list(decided)[-1]
+    decisions = _decided(judged, _thresholds(judged, training, expected_share), clusters)
+    table_at = list(decisions)[-1]
     return {
         "model_version": training.version,
         "events": _counts(scored, judged),
         "ranking": overall,
         "expected_share": expected_share,
-        **{f"at_{at}": figures for at, figures in decided.items()},
+        **{f"at_{at}": figures for at, figures in decisions.items()},
         "operating_points": at_points(judged, found, clusters),
         "alerts_per_1000_user_days": realised(judged, training.budget, clusters),
         "changes": changes(judged, known_changes, clusters),
         "table_at": table_at,
-        "table": _table(decided[table_at], overall),
+        "table": _table(decisions[table_at], overall),
         "types": _types(judged, ranked, by_type(judged, found, clusters)),
         "comparison": others(judged, clusters) if others else None,
         "causes": by_cause(judged, found, clusters),
@@ -111,30 +110,21 @@ def _thresholds(
 
 
 def _decided(
-    judged: Judged, thresholds: Mapping[str, Mapping[str, float]]
+    judged: Judged, thresholds: Mapping[str, Mapping[str, float]], clusters: Clusters
 ) -> dict[str, dict[str, Figures]]:
     """Decisions of each detector at each threshold; at the budget the ensemble's are its own."""
     return {
         at: {
-            name: _at(
+            name: {"threshold": chosen[name]}
+            | decided(
                 judged.flagged if (at, name) == (BUDGET, ENSEMBLE) else values > chosen[name],
-                chosen[name],
                 judged.anomalous,
+                clusters,
             )
             for name, values in judged.scores.items()
         }
         for at, chosen in thresholds.items()
     }
-
-
-def _at(alerted: Mask, threshold: float, anomalous: Mask) -> Figures:
-    """Counts and rates of one decision."""
-    told: Figures = dict(decisions(alerted, anomalous).as_dict())
-    if not len(anomalous):
-        told["accuracy"] = None
-    if not anomalous.any():
-        told |= {"precision": None, "recall": None, "f1": None}
-    return {"threshold": threshold, **told}
 
 
 def _counts(scored: Scored, judged: Judged) -> dict[str, int | float]:
@@ -158,9 +148,10 @@ def _table(
 ) -> list[dict[str, Any]]:
     """The original report's columns, the ensemble last."""
     names = [*sorted(name for name in decided if name != ENSEMBLE), ENSEMBLE]
-    columns = ("accuracy", "precision", "recall", "f1")
+    columns = ("accuracy", "precision", "recall", "f1", "false_positive_rate")
+    shown = [*columns, *(f"{column}_interval" for column in columns)]
     return [
-        {"name": name, **{c: decided[name][c] for c in columns}, **overall[name]} for name in names
+        {"name": name, **{c: decided[name][c] for c in shown}, **overall[name]} for name in names
     ]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tuning.evaluation.campaigns import Campaigns, found_figures, time_to_detect
-from tuning.evaluation.judged import DAY_S, Judged, Mask, Named
+from tuning.evaluation.judged import DAY_S, Judged, Mask, Named, Values
 from tuning.evaluation.points import Point
 from tuning.evaluation.resampling import Clusters, figure, ratio
 
@@ -43,6 +43,31 @@ def _at(judged: Judged, told: Campaigns, point: Point, clusters: Clusters) -> di
             1000.0 * ratio(false, len(users)),
             1000.0 * ratio(clusters.counts(alerted & ~anomalous), drawn_days),
         ),
+    }
+
+
+def decided(alerted: Mask, anomalous: Mask, clusters: Clusters) -> dict[str, Any]:
+    """Confusion counts of a decision over n events, and its rates with their intervals."""
+    cells = (alerted & anomalous, alerted & ~anomalous, ~alerted & ~anomalous, ~alerted & anomalous)
+    told = _rates(*(float(cell.sum()) for cell in cells))
+    drawn = _rates(*(clusters.counts(cell) for cell in cells))
+    names = ("true_positives", "false_positives", "true_negatives", "false_negatives")
+    found: dict[str, Any] = {n: int(cell.sum()) for n, cell in zip(names, cells, strict=True)}
+    for name, value in told.items():
+        known = value if anomalous.any() or name in ("accuracy", "false_positive_rate") else np.nan
+        found |= figure(name, known, drawn[name])
+    return found
+
+
+def _rates(
+    hit: Values | float, false: Values | float, quiet: Values | float, missed: Values | float
+) -> dict[str, Values]:
+    return {
+        "accuracy": ratio(hit + quiet, hit + false + quiet + missed),
+        "precision": ratio(hit, hit + false),
+        "recall": ratio(hit, hit + missed),
+        "f1": ratio(2.0 * hit, 2.0 * hit + false + missed),
+        "false_positive_rate": ratio(false, false + quiet),
     }
 
 

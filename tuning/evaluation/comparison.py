@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ensemble.metrics import decisions
 from preprocessing.event import AuthEvent
-from tuning.evaluation.alerts import at_points
+from tuning.evaluation.alerts import at_points, decided
 from tuning.evaluation.judged import ENSEMBLE, Judged, Values
 from tuning.evaluation.points import BUDGET, by_score, points
 from tuning.evaluation.ranking import Ranking
@@ -43,7 +42,7 @@ def compare(
     for name, scores in _others(judged, seen, done):
         rows.append(_row(name, judged, clusters, scores, ours))
         if expected_share is not None:
-            rows[-1]["at_expected_share"] = _at_share(judged, scores, expected_share)
+            rows[-1]["at_expected_share"] = _at_share(judged, clusters, scores, expected_share)
     return {"rows": rows}
 
 
@@ -85,10 +84,12 @@ def _relative(ours: Ranking, theirs: Ranking) -> dict[str, Any]:
     return auc | precision
 
 
-def _at_share(judged: Judged, scores: Values, share: float) -> Mapping[str, float]:
+def _at_share(
+    judged: Judged, clusters: Clusters, scores: Values, share: float
+) -> Mapping[str, Any]:
     alerted = np.zeros(len(judged), np.bool_)
     alerted[by_score(scores, judged.at_s)[: round(share * len(judged))]] = True
-    return decisions(alerted, judged.anomalous).as_dict()
+    return decided(alerted, judged.anomalous, clusters)
 
 
 def _raw(event: AuthEvent) -> Row:

@@ -47,6 +47,7 @@ def test_table_has_every_figure_at_the_expected_share() -> None:
         "precision": pytest.approx(2 / 3),
         "recall": 1.0,
         "f1": pytest.approx(0.8),
+        "false_positive_rate": 0.5,
         "roc_auc": 0.75,
         "average_precision": pytest.approx((1 + 2 / 3) / 2),
     }
