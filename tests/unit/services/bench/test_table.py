@@ -25,7 +25,9 @@ def step(rate: float, *, statuses: dict[str, int] | None = None) -> Step:
 
 def report(*rates: float) -> Report:
     rounds = [
-        Round({each: step(rate) for each in CONNECTIONS}, step(rate), Latency(p95=40.0), 50)
+        Round(
+            {each: step(rate) for each in CONNECTIONS}, step(rate), {"lime": Latency(p95=40.0)}, 50
+        )
         for rate in rates
     ]
     memory = Memory({"Gateway": 150.0, "raylet": 40.5}, {"Gateway": 200.0, "raylet": 50.0})
