@@ -19,6 +19,7 @@ COMMANDS: dict[str, str] = {
     "explain": "services.commands.explain",
     "evaluate": "services.commands.evaluate",
     "ablate": "services.commands.ablate",
+    "suite": "services.commands.suite",
     "tune": "services.commands.tune",
     "models": "services.commands.models",
     "serve": "services.commands.serve",
