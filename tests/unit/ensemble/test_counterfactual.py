@@ -15,7 +15,9 @@ from preprocessing.changes import CHANGES, changed, changed_event
 from preprocessing.embedded import EmbeddedHistory
 from preprocessing.event import AuthEvent
 from preprocessing.features import measured
+from preprocessing.trail import mark, steps
 from preprocessing.typical import Typical
+from preprocessing.values import values_of
 from tests.unit.ensemble.alerts import NOW_S, flagged, kept
 
 
@@ -40,7 +42,12 @@ def by_hand(judge: Judge, asked: Asked, changes: Any) -> float:
     facts = changed(np.array(asked.evidence.facts), np.array(typical.facts), changes)
     lens = judge.spec.lens
     features = lens.surprise(measured(facts[np.newaxis], lens.windows))
-    return float(judge.surprise_of(features, asked.trail, asked)[0])
+    trails = None
+    if asked.trail is not None:
+        event = changed_event(asked.evidence.event, typical.event, changes)
+        trails = asked.trail.copy()
+        trails[:, -1] = steps(facts[np.newaxis], mark(event, values_of(event)))
+    return float(judge.surprise_of(features, trails, asked)[0])
 
 
 def test_what_is_kept_gives_the_features_that_were_scored(
