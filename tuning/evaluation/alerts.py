@@ -10,7 +10,7 @@ import numpy as np
 from tuning.evaluation.campaigns import Campaigns, found_figures, time_to_detect
 from tuning.evaluation.judged import DAY_S, Judged, Mask, Named, Values
 from tuning.evaluation.points import Point
-from tuning.evaluation.resampling import Clusters, figure, ratio
+from tuning.evaluation.resampling import Clusters, figure, ratio, share
 
 #: Events of one user and cause further apart than this are two occurrences of it: over a weekend
 #: a new phone stays the same new phone.
@@ -149,4 +149,4 @@ def _share(name: str, part: Mask, whole: Mask, clusters: Clusters) -> dict[str, 
     """What share of ``whole`` is also ``part``, with its interval."""
     both = part & whole
     drawn = ratio(clusters.counts(both), clusters.counts(whole))
-    return figure(name, ratio(both.sum(), whole.sum()), drawn)
+    return share(name, ratio(both.sum(), whole.sum()), drawn, clusters.met(whole))

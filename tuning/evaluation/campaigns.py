@@ -15,7 +15,7 @@ import numpy as np
 
 from tuning.evaluation.judged import Index, Judged, Mask, Values
 from tuning.evaluation.points import Point
-from tuning.evaluation.resampling import Clusters, figure, interval, ratio
+from tuning.evaluation.resampling import Clusters, interval, ratio, share
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def found_figures(delays_s: Values, chosen: Mask, clusters: Clusters) -> dict[st
     delays = _medians(drawn[:, found], delays_s[found])
     median = float(np.median(delays_s[found])) if found.any() else float("nan")
     return {
-        **figure("campaign_recall", recall, ratio(drawn @ found, drawn @ chosen)),
+        **share("campaign_recall", recall, ratio(drawn @ found, drawn @ chosen), int(chosen.sum())),
         "median_time_to_detect_s": None if np.isnan(median) else median,
         "median_time_to_detect_s_interval": interval(delays) if found.any() else None,
     }

@@ -14,6 +14,8 @@ from tuning.evaluation.judged import Index, Judged, Mask, Values
 #: Resamples behind an interval, and what share of them lies within it.
 RESAMPLES = 400
 SHARE = 0.95
+#: 95 % of a normal distribution lie within so many deviations.
+_NORMAL = 1.96
 _SEED = 20250501
 
 Interval = tuple[float, float] | None
@@ -50,6 +52,10 @@ class Clusters:
         """How many of ``rows`` (n,) each resample holds, (resamples,)."""
         return np.asarray(self.draws @ np.bincount(self.of[rows], minlength=self.size))
 
+    def met(self, rows: Mask) -> int:
+        """How many clusters ``rows`` (n,) belong to."""
+        return len(np.unique(self.of[rows]))
+
 
 def interval(values: Values) -> Interval:
     """The middle 95 % of the resamples in which the figure exists; None where it never does."""
@@ -75,6 +81,25 @@ def figure(name: str, value: float | Values, resampled: Values) -> dict[str, obj
         name: known if exists else None,
         f"{name}_interval": interval(resampled) if exists else None,
     }
+
+
+def share(name: str, value: float | Values, resampled: Values, units: int) -> dict[str, object]:
+    """A share beside its interval. Where nothing or everything of it is hit, every resample agrees;
+    then it is Wilson's interval for ``units`` independent cases (JASA 22, 1927)."""
+    told = figure(name, value, resampled)
+    if told[name] in (0.0, 1.0) and units:
+        told[f"{name}_interval"] = _wilson(float(value), units)
+    return told
+
+
+def _wilson(value: float, units: int) -> tuple[float, float]:
+    """For a share of 0 or 1.
+
+    >>> _wilson(1.0, 6)
+    (0.609..., 1.0)
+    """
+    far = _NORMAL**2 / (units + _NORMAL**2)
+    return (1.0 - far, 1.0) if value else (0.0, far)
 
 
 def _drawn(rng: np.random.Generator, clusters: int, resamples: int) -> Values:

@@ -17,6 +17,7 @@ import numpy as np
 SEEDLIKE_SHARE = 0.4
 #: Attacks that leave no failure and no blatant value behind.
 HARD = ("quiet_takeover", "low_and_slow_insider", "lateral_movement", "token_replay")
+CAMPAIGNS = "campaign_recall"
 FIFTY, ONE_PERCENT = "per_2000_users_50", "ordinary_1_percent"
 
 Metrics = Mapping[str, Any]
@@ -200,11 +201,11 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "enterprise", "campaign recall there",
-        _at("operating_points", FIFTY, "campaign_recall"), least=0.85,
+        _at("operating_points", FIFTY, CAMPAIGNS), least=0.85,
     ),
     *(Claim("enterprise", f"{k}: events there", _of_type(k, FIFTY, "recall")) for k in HARD),
     *(
-        Claim("enterprise", f"{k}: campaigns there", _of_type(k, FIFTY, "campaign_recall"))
+        Claim("enterprise", f"{k}: campaigns there", _of_type(k, FIFTY, CAMPAIGNS))
         for k in HARD
     ),
     *(
@@ -224,9 +225,9 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim("drift", "campaigns found after the change", _found_after),
     *(
-        Claim(scenario, f"thefts found: {what}", _of_type("data_theft", FIFTY, figure))
+        Claim(scenario, f"theft campaigns found, {what}", _of_type("data_theft", at, CAMPAIGNS))
         for scenario in ("poison", "poison-control")
-        for what, figure in (("campaigns", "campaign_recall"), ("events", "recall"))
+        for what, at in (("at the budget", "budget"), ("50 alerts a day per 2,000", FIFTY))
     ),
 )  # fmt: skip
 
