@@ -21,6 +21,8 @@ from tuning.evaluation.resampling import Clusters, figure, ratio
 
 #: Days after a change that are told one by one.
 DAYS_TOLD = 14
+#: Days after a change in which more alerts are to be borne.
+SETTLING_DAYS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,8 @@ def around(judged: Judged, change: Change, clusters: Clusters) -> dict[str, Any]
     found of the attacks on both sides; None unless there are events on both.
 
     Days are of 24 hours and count from the change. ``relative`` is the day's rate over the mean
-    rate before; ``back_after_days`` the first day whose rate is at most the mean before.
+    rate before; ``worst_relative`` is that of the worst day, ``back_after_days`` the first day whose
+    rate is at most the mean before, ``settled_relative`` the mean from the third day on.
     """
     days = np.asarray((judged.at_s - change.at_s) // DAY_S, np.intp)
     if not (days < 0).any() or not (days >= 0).any():
@@ -90,7 +93,8 @@ def around(judged: Judged, change: Change, clusters: Clusters) -> dict[str, Any]
         "kinds": list(change.kinds),
         **figure("before", level, drawn_level),
         "days": after,
-        "worst_relative": max((r["relative"] for r in after if r["relative"]), default=None),
+        **_worst(after),
+        **_settled(daily, (level, drawn_level), clusters),
         "back_after_days": next((d for d, rate in enumerate(rates) if rate <= level), None),
         "attacks_before": _found(judged, days < 0),
         "attacks_after": _found(judged, days >= 0),
@@ -141,6 +145,21 @@ def _relative(
     only = np.arange(daily.count) == day
     rate, drawn = daily.rate(daily.false, clusters, only)
     return figure("relative", ratio(rate, before[0]), ratio(drawn, before[1]))
+
+
+def _worst(days: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    told = [day for day in days if day["relative"] is not None]
+    worst = max(told, key=lambda day: float(day["relative"]), default=None)
+    names = ("relative", "relative_interval")
+    return {f"worst_{name}": worst[name] if worst else None for name in names}
+
+
+def _settled(daily: _Daily, before: tuple[float, Values], clusters: Clusters) -> dict[str, Any]:
+    """The rate of the days told, but for the first two, over the rate before."""
+    days = np.arange(daily.count) + daily.first
+    settled = (days >= SETTLING_DAYS) & (days < DAYS_TOLD)
+    rate, drawn = daily.rate(daily.false, clusters, settled)
+    return figure("settled_relative", ratio(rate, before[0]), ratio(drawn, before[1]))
 
 
 def _found(judged: Judged, side: Mask) -> dict[str, Any]:

@@ -154,8 +154,10 @@ def _around(figure: str) -> Callable[[Metrics], Told]:
     def take(metrics: Metrics) -> Told:
         if not metrics["changes"]:
             return None
-        value = metrics["changes"][0][figure]
-        return (float(value), None) if value is not None else (float("inf"), None)
+        change = metrics["changes"][0]
+        value = change[figure]
+        told = float("inf") if value is None else float(value)
+        return told, change.get(f"{figure}_interval")
 
     return take
 
@@ -218,6 +220,7 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim("enterprise", "ensemble less best detector, AP", _over_best_detector, least=0.0),
     Claim("drift", "worst day's ordinary alerts, before = 1", _around("worst_relative"), most=2.0),
+    Claim("drift", "the same from the third day on", _around("settled_relative"), most=1.0),
     Claim("drift", "days until back at the old level", _around("back_after_days"), most=2.0),
     Claim(
         "drift", "ordinary alerts per 1,000 user-days",

@@ -53,6 +53,7 @@ def test_days_after_a_change_are_relative_to_the_mean_before_it() -> None:
     assert [row["day"] for row in told["days"]] == [0, 1, 2]
     assert told["worst_relative"] == 2.0
     assert told["back_after_days"] == 2
+    assert told["settled_relative"] == 1.0
     found = {"events": 2, "events_alerted": 1, "campaigns": 1, "campaigns_found": 1}
     assert told["attacks_after"] == found
     assert told["attacks_before"]["campaigns"] == 1

@@ -10,6 +10,7 @@ from tuning.synthetic.scenario import SCENARIOS
 def _drift(worst: float | None, rate: float) -> dict[str, Any]:
     change = {
         "worst_relative": worst,
+        "settled_relative": 1.0,
         "back_after_days": None,
         "attacks_after": {"campaigns": 4, "campaigns_found": 3},
     }
