@@ -5,6 +5,7 @@ import pytest
 
 from ensemble.explain.asked import Asked
 from ensemble.explain.explaining import Explaining
+from ensemble.explain.judge import RECENT
 from ensemble.explain.methods import METHODS, Method
 from ensemble.explain.wording import page
 from models.bundle import Bundle
@@ -83,6 +84,13 @@ def test_the_same_from_what_is_kept_as_bytes_by_another_process_of_this_bundle(
     for method in reversed(METHODS):
         first = json.dumps(explaining.explain(method, alert))
         assert json.dumps(other.explain(method, again)) == first
+
+
+def test_what_came_before_is_a_player_where_a_detector_looks_at_it(
+    explaining: Explaining, bundle: Bundle
+) -> None:
+    sequential = any(bundle.scorer(name).sees == "trails" for name in bundle.detectors)
+    assert (RECENT in explaining.judge.players) == sequential
 
 
 def test_a_page_names_reasons_and_next_steps(explaining: Explaining, alert: Asked) -> None:
