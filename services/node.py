@@ -7,11 +7,12 @@ import logging
 import os
 import random
 import secrets
+import signal
 import socket
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import closing, redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -138,12 +139,6 @@ class Node:
     def listening(self) -> list[str]:
         """Every address that a process of this run listens on, by process."""
         return [] if self._run is None else table(listeners(self._run))
-
-    def alive(self) -> bool:
-        """Whether Ray's own processes still run beside this one."""
-        import ray
-
-        return bool(ray.is_initialized())
 
     def _end_leftovers(self) -> None:
         """What a killed supervisor left behind goes before its port is used again."""
@@ -303,20 +298,36 @@ def _start_ray(folder: Path) -> None:
     import ray
 
     try:
-        ray.init(
-            address="local",
-            num_cpus=LOGICAL_CORES,
-            include_dashboard=False,
-            object_store_memory=OBJECT_STORE_BYTES,
-            configure_logging=True,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-            namespace="ztad",
-            runtime_env={"worker_process_setup_hook": lean.HOOK},
-            _temp_dir=str(folder),
-        )
+        with keeping_signals():
+            ray.init(
+                address="local",
+                num_cpus=LOGICAL_CORES,
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                configure_logging=True,
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+                namespace="ztad",
+                runtime_env={"worker_process_setup_hook": lean.HOOK},
+                _temp_dir=str(folder),
+            )
     except Exception as error:  # Ray raises a bare Exception on a machine that is too busy
         raise StartError(f"Ray does not start: {error}; run 'ztad doctor'") from error
+
+
+@contextmanager
+def keeping_signals() -> Iterator[None]:
+    """For the block in which Ray starts, which puts two handlers of its own on SIGTERM: one kills
+    Ray's processes and exits, the other aborts this one three seconds later, whatever it does
+    by then. So ours is put back, and what Ray's may have begun meanwhile is an interruption."""
+    ours = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    except SystemExit:
+        signal.alarm(0)  # by which Ray would abort
+        raise KeyboardInterrupt from None
+    finally:
+        signal.signal(signal.SIGTERM, ours)
 
 
 def _scoring_graph(arguments: dict[str, Any]) -> Application:

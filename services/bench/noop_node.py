@@ -9,7 +9,7 @@ import argparse
 import sys
 
 from services.bench import noop
-from services.commands.serve import stop_signals, wait
+from services.commands.serve import stop_signals
 from services.node import Node, NodeSettings, StartError
 from services.settings import load
 
@@ -24,7 +24,7 @@ def main() -> int:
         with Node(settings, lambda text: None, graph=noop.graph) as node:
             stopped = stop_signals()
             node.start({})
-            wait(stopped, node)
+            stopped.wait()
     except StartError as error:
         print(f"no-op: {error}", file=sys.stderr)
         return 2

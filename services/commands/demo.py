@@ -44,7 +44,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Exit code 0 when everything was scored, 2 when it cannot start."""
-    from services.commands.serve import stop_signals, wait
+    from services.commands.serve import stop_signals
     from services.node import Node, NodeSettings, StartError
 
     settings = load()
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
             _tell_where(node)
             if not args.exit:
                 print("serving until Ctrl-C", flush=True)
-                wait(stopped, node)
+                stopped.wait()
     except StartError as error:
         print(f"ztad demo: {error}", file=sys.stderr)
         return 2

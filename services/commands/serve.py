@@ -72,7 +72,7 @@ def _serve(args: argparse.Namespace, settings: Settings, say: Callable[[str], No
         started = time.monotonic()
         node.start(arguments)
         announce(node, args, arguments, time.monotonic() - started)
-        wait(stopped, node)
+        stopped.wait()
 
 
 def application_arguments(args: argparse.Namespace, settings: Settings) -> dict[str, Any]:
@@ -108,12 +108,14 @@ def _check_rules(path: Path | None) -> None:
 
 
 def stop_signals() -> threading.Event:
-    """An event that Ctrl-C and SIGTERM set. While starting they interrupt instead."""
+    """An event that Ctrl-C and SIGTERM set; the first of them also interrupts what goes on, the
+    others do not disturb the stopping."""
     stopped = threading.Event()
 
     def on_signal(signum: int, frame: FrameType | None) -> None:
-        stopped.set()
-        raise KeyboardInterrupt
+        if not stopped.is_set():
+            stopped.set()
+            raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, on_signal)
     signal.signal(signal.SIGTERM, on_signal)
@@ -138,13 +140,6 @@ def announce(node: Any, args: argparse.Namespace, arguments: dict[str, Any], too
     for line in node.listening():
         print(f"  {line}")
     print("stop with Ctrl-C or 'ztad stop'", flush=True)
-
-
-def wait(stopped: threading.Event, node: Any) -> None:
-    """Until somebody stops it; Ray replaces our signal handlers while it starts."""
-    stop_signals_again = stop_signals()
-    while not (stopped.is_set() or stop_signals_again.wait(1.0)):
-        pass
 
 
 def _say(text: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 import stat
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from services.node import (
     StartError,
     check_port,
     free_ports,
+    keeping_signals,
     prepare_environment,
 )
 
@@ -241,3 +243,28 @@ def test_no_free_port(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("random.sample", lambda ports, count: [port] * count)
         with pytest.raises(StartError, match="no free port"):
             free_ports(1)
+
+
+@pytest.fixture
+def handler() -> Iterator[signal.Handlers]:
+    """What SIGTERM does in this test, put back afterwards."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    yield signal.SIG_DFL
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_ray_does_not_keep_the_signal_handler(handler: signal.Handlers) -> None:
+    with keeping_signals():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    assert signal.getsignal(signal.SIGTERM) is handler
+
+
+def test_what_ray_does_when_told_to_end_is_an_interruption(handler: signal.Handlers) -> None:
+    def told_to_end() -> None:
+        with keeping_signals():
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            raise SystemExit(1)
+
+    with pytest.raises(KeyboardInterrupt):
+        told_to_end()
+    assert signal.getsignal(signal.SIGTERM) is handler
