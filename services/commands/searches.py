@@ -7,9 +7,11 @@ this command may write there.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import hashlib
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Any
@@ -51,6 +53,13 @@ class Unfinished(FileExistsError):
         )
 
 
+class UnderWay(FileExistsError):
+    """Another process is at this very search."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"{folder}: this search is under way in another process; wait for it")
+
+
 def folder_of(home: Path, out: Path) -> Path:
     """Where the search with this ``--out`` is kept."""
     name = hashlib.sha256(str(out.absolute()).encode()).hexdigest()[:12]
@@ -63,6 +72,19 @@ def latest(home: Path) -> Path:
     if not plans:
         raise NoSearch(str(home / "tune"))
     return plans[-1].parent
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """For the block no other process works at the search of ``folder``: two would cut off each
+    other's trials. Raises :class:`UnderWay`; a process that was killed is in nobody's way."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f"{folder.name}.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UnderWay(folder) from None
+        yield
 
 
 def begin(folder: Path, *, anew: bool, out: Path) -> None:

@@ -67,7 +67,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="a running Ray cluster, auto or HOST:PORT; default: Ray on this machine alone",
     )  # fmt: skip
     parser.add_argument(
-        "--storage", default="", metavar="PATH",
+        "--storage", type=_place, default="", metavar="PATH",
         help="where trials keep their state: a path or URI that all nodes reach",
     )  # fmt: skip
     parser.add_argument(
@@ -90,20 +90,18 @@ def run(args: argparse.Namespace) -> int:
     home = load().home
     if args.resume:
         folder = searches.folder_of(home, args.out) if args.out else searches.latest(home)
-        plan = searches.read(folder, args.out)
-        work = _prepared(searches.namespace(plan, minutes=args.minutes), folder, plan)
     else:
         _check(args)
         folder = searches.folder_of(home, args.out)
-        searches.begin(folder, anew=args.anew, out=args.out)
-        work = _prepared(args, folder, None)
-    try:
-        journal = _searched(work)
-    except ClusterError as problem:
-        print(f"ztad tune: {problem}", file=sys.stderr)
-        return 1
-    _conclude(work, journal)
-    searches.end(folder)
+    with searches.alone(folder):
+        work = _resumed(args, folder) if args.resume else _begun(args, folder)
+        try:
+            journal = _searched(work)
+        except ClusterError as problem:
+            print(f"ztad tune: {problem}", file=sys.stderr)
+            return 1
+        _conclude(work, journal)
+        searches.end(folder)
     return 0
 
 
@@ -118,6 +116,16 @@ class _Work:
     parts: Slices
     settings: TrainingSettings
     data: TrialData
+
+
+def _resumed(args: argparse.Namespace, folder: Path) -> _Work:
+    plan = searches.read(folder, args.out)
+    return _prepared(searches.namespace(plan, minutes=args.minutes), folder, plan)
+
+
+def _begun(args: argparse.Namespace, folder: Path) -> _Work:
+    searches.begin(folder, anew=args.anew, out=args.out)
+    return _prepared(args, folder, None)
 
 
 def _prepared(args: argparse.Namespace, folder: Path, plan: searches.Plan | None) -> _Work:
@@ -324,6 +332,16 @@ def _cores() -> int:
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def _place(text: str) -> str:
+    """Without a secret in it: the registry is told of every option."""
+    if "@" in text:
+        raise argparse.ArgumentTypeError(
+            "an address with a password: expected a path or URI without; storages read theirs from "
+            "their own variables, such as AWS_SECRET_ACCESS_KEY"
+        )
+    return text
 
 
 def _names(text: str) -> list[str]:

@@ -12,7 +12,7 @@ import pytest
 
 from services.commands import searches
 from services.commands.inputs import moment
-from services.commands.searches import NoSearch, Plan, Unfinished
+from services.commands.searches import NoSearch, Plan, UnderWay, Unfinished
 
 
 def asked(folder: Path, **other: object) -> argparse.Namespace:
@@ -77,3 +77,16 @@ def test_one_that_was_never_prepared_is_in_nobodys_way(tmp_path: Path) -> None:
 def test_nothing_to_resume(tmp_path: Path) -> None:
     with pytest.raises(NoSearch, match="start one without --resume"):
         searches.latest(tmp_path)
+
+
+def test_two_processes_never_work_at_one_search(tmp_path: Path) -> None:
+    folder = searches.folder_of(tmp_path, tmp_path / "out")
+    elsewhere = searches.folder_of(tmp_path, tmp_path / "other")
+    with searches.alone(folder), searches.alone(elsewhere):
+        with pytest.raises(UnderWay, match="under way in another process"), searches.alone(folder):
+            pass
+        searches.begin(folder, anew=True, out=tmp_path / "out")
+        with pytest.raises(UnderWay), searches.alone(folder):
+            pass
+    with searches.alone(folder):
+        assert folder.exists()

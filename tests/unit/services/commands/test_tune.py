@@ -55,6 +55,25 @@ def test_what_is_missing_is_named(
     assert "unknown detector 'magic', expected one of isolation_forest" in unknown
 
 
+def test_a_secret_is_no_option(capsys: pytest.CaptureFixture[str]) -> None:
+    """Options go into the registry as they are."""
+    told = refused(capsys, "--storage", "s3://AKIAEXAMPLE:wJalrXUtnFEMI@bucket/trials")
+    assert "expected a path or URI without" in told
+    assert "wJalrXUtnFEMI" not in told
+
+
+def test_a_search_under_way_is_not_resumed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    folder = searches.folder_of(tmp_path / "home", out)
+    with searches.alone(folder):
+        searches.begin(folder, anew=False, out=out)
+        searches.write(folder, Plan({}, "f"))
+        assert "under way in another process" in refused(capsys, "--resume", "--out", str(out))
+        assert "under way in another process" in refused(capsys, "--resume")
+
+
 def test_labels_of_other_days_are_refused_before_the_search(
     small_set: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
