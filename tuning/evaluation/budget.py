@@ -70,8 +70,8 @@ def around(judged: Judged, change: Change, clusters: Clusters) -> dict[str, Any]
     found of the attacks on both sides; None unless there are events on both.
 
     Days are of 24 hours and count from the change. ``relative`` is the day's rate over the mean
-    rate before; ``worst_relative`` is that of the worst day, ``back_after_days`` the first day whose
-    rate is at most the mean before, ``settled_relative`` the mean from the third day on.
+    rate before, ``worst_relative`` that of the worst day, ``settled_relative`` the mean from the
+    third day on; ``back_after_days`` is the first day whose rate is at most the mean before.
     """
     days = np.asarray((judged.at_s - change.at_s) // DAY_S, np.intp)
     if not (days < 0).any() or not (days >= 0).any():
