@@ -109,11 +109,13 @@ def around(change: Mapping[str, Any]) -> Figure:
 def detection(campaigns: Sequence[Mapping[str, Any]], points: Sequence[str]) -> Figure:
     """What share of the campaigns is found so many hours after their first event."""
     figure, axes = _axes(_WIDE)
+    last = max(campaign["lasted_s"] for campaign in campaigns) / 3600.0
     for point in points:
         found = [c["time_to_detect_s"][point] for c in campaigns]
         hours = sorted(s / 3600.0 for s in found if s is not None)
         shares = np.arange(1, len(hours) + 1) / len(campaigns)
-        axes.step([0.0, *hours], [0.0, *shares], where="post", label=point, lw=1.2)
+        shares = np.r_[0.0, shares, len(hours) / len(campaigns)]
+        axes.step([0.0, *hours, last], shares, where="post", label=point, lw=1.2)
     axes.set(xlabel="hours since the campaign's first event", ylabel="campaigns found")
     axes.set(ylim=(0, 1.02), xscale="symlog", xlim=(0, None))
     axes.legend(fontsize="x-small", loc="lower right")

@@ -14,6 +14,10 @@ from tuning.evaluation.judged import Index, Judged, Mask, Values
 #: Resamples behind an interval, and what share of them lies within it.
 RESAMPLES = 400
 SHARE = 0.95
+#: Most numbers kept of all draws, 320 MB, and the fewest resamples worth telling: more than 100,000
+#: users are drawn less often, and so many need it less.
+MOST_DRAWS = 40_000_000
+LEAST_RESAMPLES = 50
 #: 95 % of a normal distribution lie within so many deviations.
 _NORMAL = 1.96
 _SEED = 20250501
@@ -34,6 +38,7 @@ class Clusters:
         self.of: Index = np.where(inside, users + judged.campaigns.of, judged.users.of)
         self.users = users
         self.size = users + campaigns
+        resamples = min(resamples, max(LEAST_RESAMPLES, MOST_DRAWS // max(1, self.size)))
         rng = np.random.default_rng(_SEED)
         drawn = [_drawn(rng, users, resamples), _drawn(rng, campaigns, resamples)]
         self.draws: Values = np.concatenate(drawn, axis=1)

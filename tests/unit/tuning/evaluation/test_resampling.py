@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from tests.unit.tuning.evaluation.sets import Row, judged
+from tuning.evaluation import resampling
 from tuning.evaluation.resampling import Clusters, figure, interval, ratio, share
 
 
@@ -21,6 +22,13 @@ def test_events_of_a_campaign_are_drawn_with_it_and_others_with_their_user() -> 
     both = np.array([True, False, False, True])
     assert clusters.counts(both).tolist() == [2.0] * 50
     assert clusters.met(both) == 2
+
+
+def test_many_users_are_drawn_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resampling, "MOST_DRAWS", 600)
+    events = judged([Row(f"u{n}", 1, 0.5) for n in range(9)])
+    assert Clusters(events).draws.shape == (66, 9)
+    assert Clusters(events, resamples=20).draws.shape == (20, 9)
 
 
 def test_the_same_events_have_the_same_draws() -> None:
