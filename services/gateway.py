@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Sequence
 
+from models.manifest import BundleError
 from services.auth import Guard
 from services.book import RoutingBook
 from services.coalescer import Abandoned, Overloaded
@@ -38,8 +39,8 @@ LOG = logging.getLogger("ztad.gateway")
 
 #: Time to hand over what only this replica knows before it ends, seconds.
 FINISH_S = 2.0
-#: A store in trouble is not mended by asking again at once.
-STORE_RETRY_S = 5
+#: A store or a version in trouble is not mended by asking again at once.
+TROUBLE_RETRY_S = 5
 
 
 class GatewayApp:
@@ -145,7 +146,11 @@ class GatewayApp:
             return self._shed("service", str(error))
         except StoreError:
             message = "the store of verdicts and alerts is in trouble; the Recorder's log says why"
-            return self._shed("store", message, STORE_RETRY_S)
+            return self._shed("store", message, TROUBLE_RETRY_S)
+        except BundleError as error:  # its folder went away, and a replica was started anew
+            LOG.error("a version in use cannot be loaded: %s", error)
+            message = "a model version in use cannot be loaded; the log says why, PUT /v1/routing"
+            return self._shed("model", f"{message} goes on without it", TROUBLE_RETRY_S)
         except self._unavailable as error:
             message = f"a part of the service is being replaced ({type(error).__name__})"
             return self._shed("service", message)

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from models.manifest import BundleError
 from services import pipeline as pipelines
 from services.audit import Audit
 from services.auth import Guard
@@ -287,6 +288,15 @@ def test_a_stage_that_is_gone(monkeypatch: pytest.MonkeyPatch, path: str) -> Non
     answer = ask("POST", path, graph, content=content, headers=JSON)
     assert "combiner" in refused(answer, 503, "service")
     assert answer.headers["retry-after"] == "1"
+
+
+def test_a_version_whose_folder_is_gone(caplog: pytest.LogCaptureFixture) -> None:
+    graph = FakeGraph()
+    graph.prepare.plan = [BundleError("/models/m2", "no such directory")]
+    answer = ask("POST", "/v1/score", graph, content=EVENT, headers=JSON)
+    assert "PUT /v1/routing" in refused(answer, 503, "model")
+    assert "/models/m2" not in answer.text
+    assert "/models/m2" in caplog.text
 
 
 def test_our_own_mistake_tells_nothing_but_its_trace(caplog: pytest.LogCaptureFixture) -> None:
