@@ -236,7 +236,7 @@ class Tracking:
 
             run = client.create_run(experiment, tags=given, run_name=name)
             run_id = str(run.info.run_id)
-            params = [Param(key, value) for key, value in _flat(parameters)]
+            params = [Param(key, str(value)) for key, value in flat(parameters)]
             for some in _in_batches(params):
                 client.log_batch(run_id, params=some)
         return run_id
@@ -314,13 +314,13 @@ def _import_client(*, with_database: bool) -> type[MlflowClient]:
     return MlflowClient
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Nested settings as ``outer.inner`` and text, long tables left out."""
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested settings as ``outer.inner``, long tables left out."""
     for key, value in values.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
+            yield from flat(value, f"{prefix}{key}.")
         elif not (isinstance(value, list | tuple) and len(value) > _LONGEST_LIST):
-            yield f"{prefix}{key}", str(value)
+            yield f"{prefix}{key}", value
 
 
 def _is_number(value: object) -> bool:

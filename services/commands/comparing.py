@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 #: Disputed events shown on a terminal; JSON has more.
 MOST_SHOWN = 10
-#: A longer list is a table that nobody compares by eye.
-_LONGEST_LIST = 20
 
 
 def diff(args: argparse.Namespace) -> int:
@@ -100,21 +98,15 @@ def _differences(first: Manifest, second: Manifest) -> Iterator[tuple[str, tuple
 
 
 def _told(manifest: Manifest) -> Iterator[tuple[str, Any]]:
+    from models.tracking import flat
+
     yield "created", manifest.created
     yield "detectors", ", ".join(manifest.detectors)
     yield "features", manifest.schema.version
     yield "training data", manifest.details.fingerprint
-    yield from _flat(manifest.details.settings)
-    yield from _flat(manifest.details.metrics)
-    yield from _flat(manifest.libraries)
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        elif not (isinstance(value, list) and len(value) > _LONGEST_LIST):
-            yield f"{prefix}{key}", value
+    yield from flat(manifest.details.settings)
+    yield from flat(manifest.details.metrics)
+    yield from flat(manifest.libraries)
 
 
 def _show_differences(
