@@ -11,17 +11,29 @@ from typing import Any
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from tuning.data import LabelsError
 from tuning.evaluation.charts import charts
 from tuning.evaluation.judged import Judged, Scored
 
 METRICS = "metrics.json"
 REPORT = "report.html"
 SCORES = "scores.csv"
+#: What ``ztad ablate`` writes.
+ABLATION = "ablation.json"
 
 
 def render(metrics: Mapping[str, Any]) -> bytes:
     """Metrics as indented JSON."""
     return msgspec.json.format(msgspec.json.encode(metrics), indent=2) + b"\n"
+
+
+def read_ablation(path: Path) -> dict[str, Any]:
+    """What ``ztad ablate`` wrote; raises LabelsError where a file is something else."""
+    try:
+        told = msgspec.json.decode(path.read_bytes(), type=dict[str, list[dict[str, Any]]])
+    except msgspec.MsgspecError as problem:
+        raise LabelsError(str(path), f"expected what ztad ablate writes: {problem}") from None
+    return told
 
 
 def page(metrics: Mapping[str, Any], judged: Judged) -> str:
@@ -30,7 +42,7 @@ def page(metrics: Mapping[str, Any], judged: Judged) -> str:
         loader=PackageLoader("tuning.evaluation", "."), autoescape=True, undefined=StrictUndefined
     )
     drawn = charts(judged, metrics)
-    return templates.get_template(REPORT).render(m=metrics, pictures=drawn)
+    return templates.get_template(REPORT).render(m={"ablation": None, **metrics}, pictures=drawn)
 
 
 def write_report(folder: Path, metrics: Mapping[str, Any], scored: Scored) -> None:

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 SUMMARY = "judge the ensemble without each detector and each feature family; JSON on stdout"
 #: Stages told besides one per detector: habits twice, a provisional ensemble, the families.
 _MORE_STAGES = 12
-#: What `ztad ablate --out DIR` writes into the directory.
-ABLATION = "ablation.json"
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -35,7 +33,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="train on events before this time, judge those after it (default: half of each)",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="same seed, same figures (default 0)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help=f"write {ABLATION} there")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write ablation.json there")
     parser.set_defaults(run=run)
 
 
@@ -43,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     """Exit code 0 when every variation is judged."""
     from tuning.data import LabelsError, read_labels
     from tuning.evaluation.ablation import ablate
-    from tuning.report import render
+    from tuning.report import ABLATION, render
     from tuning.train import TrainingError, TrainingSettings
 
     labels = read_labels(args.labels, events=args.events)

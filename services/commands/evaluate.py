@@ -47,6 +47,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="also judge the original report's approach, and boosting that knows the labels",
     )  # fmt: skip
     parser.add_argument(
+        "--ablation", type=Path, metavar="FILE",
+        help="what ztad ablate wrote of the same events, to be told in the report as well",
+    )  # fmt: skip
+    parser.add_argument(
         "--out", type=Path, metavar="DIR", help="write metrics.json, report.html, scores.csv"
     )
     parser.set_defaults(run=run)
@@ -55,7 +59,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Exit code 0 when there was something to judge."""
     from tuning.evaluate import evaluate
-    from tuning.report import render, write_report
+    from tuning.report import read_ablation, render, write_report
 
     counts = Counts()
     scored, training, scorer = _scored(args, counts)
@@ -67,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
         others=_others(args, scored, scorer),
     )
     metrics["events"]["rejected"] = counts.rejected
+    metrics["ablation"] = read_ablation(args.ablation) if args.ablation else None
     if counts.refusals:
         metrics["notes"].append(counts.refusals)
     if args.out:

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from services.commands.ablate import ABLATION
 from services.commands.evaluate import SCENARIO
 from services.progress import stages
 
@@ -132,25 +131,25 @@ class Case:
         yield self._step(
             "train", *read, "--until", cut, "--no-register", "--out", self.folder / "model"
         )
+        if self.plan.ablate:
+            yield self._step("ablate", *read, *known, "--judge-from", cut, "--out", self.folder)
         yield self._step(
             "evaluate", "--bundle", self.folder / "model", *read, *known, "--from", cut,
             "--out", self.folder, *self._options(),
         )  # fmt: skip
-        if self.plan.ablate:
-            yield self._step("ablate", *read, *known, "--judge-from", cut, "--out", self.folder)
 
     def metrics(self) -> dict[str, Any]:
-        """What was measured, the ablation with it."""
+        """What was measured."""
         from tuning.report import METRICS
 
-        metrics: dict[str, Any] = json.loads((self.folder / METRICS).read_text(encoding="utf-8"))
-        if self.plan.ablate:
-            metrics["ablation"] = json.loads((self.folder / ABLATION).read_text(encoding="utf-8"))
-        return metrics
+        return dict(json.loads((self.folder / METRICS).read_text(encoding="utf-8")))
 
     def _options(self) -> list[object]:
+        from tuning.report import ABLATION
+
         share = self.plan.expected_share
         return [
+            *(["--ablation", self.folder / ABLATION] if self.plan.ablate else []),
             *(["--compare"] if self.plan.compare else []),
             *(["--expected-share", share] if share is not None else []),
         ]

@@ -3,10 +3,13 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
+from tuning.data import LabelsError
 from tuning.evaluate import Training, evaluate
 from tuning.evaluation.budget import Change
 from tuning.evaluation.judged import ENSEMBLE, Judged, Scored
-from tuning.report import page, write_report
+from tuning.report import page, read_ablation, write_report
 
 DAY_S = 86400.0
 SCORED = Scored(
@@ -63,3 +66,15 @@ def test_page_of_ordinary_events_alone() -> None:
     )  # fmt: skip
     told = evaluate(quiet, TRAINING, resamples=20)
     assert "no event is labelled anomalous" in page(told, Judged.of(quiet))
+
+
+def test_an_ablation_is_told_beside_the_rest(tmp_path: Path) -> None:
+    at = {"budget": {"recall": 0.5, "campaign_recall": None}}
+    row = {"name": "without svm", "average_precision": 0.625, "operating_points": at}
+    path = tmp_path / "ablation.json"
+    path.write_text(json.dumps({"rows": [row]}))
+    told = {**_metrics(), "ablation": read_ablation(path)}
+    assert "<td>without svm</td><td>0.625</td>" in page(told, Judged.of(SCORED))
+    path.write_text("[]")
+    with pytest.raises(LabelsError, match="expected what ztad ablate writes"):
+        read_ablation(path)

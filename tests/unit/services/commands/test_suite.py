@@ -45,7 +45,7 @@ def test_the_first_part_trains_and_the_rest_is_judged(tmp_path: Path) -> None:
     (tmp_path / "scenario.json").write_text(json.dumps(facts))
     case = Case(PLANS["enterprise"], 7, 500, tmp_path)
     steps = {step.name: " ".join(step.words) for step in case.steps()}
-    assert list(steps) == ["generate", "train", "evaluate", "ablate"]
+    assert list(steps) == ["generate", "train", "ablate", "evaluate"]
     assert "--seed 7" in steps["generate"]
     assert "--until 2025-05-22T00:00:00+00:00 " in steps["train"]
     assert "--labels" not in steps["train"]
