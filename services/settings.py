@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -60,6 +61,14 @@ class Settings(BaseModel):
     def audit_path(self) -> Path:
         """The audit log of this machine."""
         return self.home / "audit.log"
+
+    @field_validator("api_key")
+    @classmethod
+    def _sendable(cls, key: str) -> str:
+        """Else the HTTP client would say what it cannot send, with the key in it."""
+        if not re.fullmatch(r"[!-~]*", key):
+            raise ValueError("expected a key of ASCII characters without spaces or line ends")
+        return key
 
     @field_validator("registry")
     @classmethod

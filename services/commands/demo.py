@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from services.commands.ports import port
 from services.settings import load
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ MOST_SHOWN = 10
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
     parser = subparsers.add_parser("demo", help=SUMMARY, description=SUMMARY)
-    parser.add_argument("--port", type=int, default=8000, help="HTTP port (default 8000)")
+    parser.add_argument("--port", type=port, default=8000, help="HTTP port (default 8000)")
     parser.add_argument("--exit", action="store_true", help="end after the tables")
     parser.set_defaults(run=run)
 

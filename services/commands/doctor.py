@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from services.commands.ports import port
 from services.settings import Settings, SettingsError, load
 
 SUMMARY = "say what is missing or misconfigured on this machine, and how to mend it"
@@ -44,7 +45,7 @@ class Finding(NamedTuple):
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
     parser = subparsers.add_parser("doctor", help=SUMMARY, description=SUMMARY)
-    parser.add_argument("--port", type=int, default=8000, help="port to look at (default 8000)")
+    parser.add_argument("--port", type=port, default=8000, help="port to look at (default 8000)")
     parser.add_argument("--bundle", type=Path, help="also verify this model bundle")
     parser.set_defaults(run=run)
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from services.commands.ports import port
+
 if TYPE_CHECKING:
     import httpx
 
@@ -101,7 +103,7 @@ def add_gateway_options(parser: argparse.ArgumentParser, *, again: bool = False)
     """Where the gateway is; ``again`` for an action whose command has these options already."""
     group = parser.add_argument_group("the gateway to change (its key: ZTAD_API_KEY)")
     group.add_argument(
-        "--port", type=int, default=argparse.SUPPRESS if again else 8000,
+        "--port", type=port, default=argparse.SUPPRESS if again else 8000,
         help="on this machine (default 8000)",
     )  # fmt: skip
     group.add_argument(

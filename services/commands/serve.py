@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from services.commands.ports import port
 from services.settings import Settings, load
 
 LOG = logging.getLogger("ztad.serve")
@@ -24,7 +25,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the command and its options."""
     parser = subparsers.add_parser("serve", help=SUMMARY, description=SUMMARY)
     parser.add_argument("--bundle", type=Path, help="a bundle or a version (default champion)")
-    parser.add_argument("--port", type=int, default=8000, help="HTTP port (default 8000)")
+    parser.add_argument("--port", type=port, default=8000, help="HTTP port (default 8000)")
     parser.add_argument("--host", help="address to listen on; needs keys unless it is loopback")
     parser.add_argument(
         "--auth", choices=("keys", "none"), help="default: keys as soon as there is one, else none"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from services import runs
+from services.commands.ports import port
 from services.settings import load
 
 SUMMARY = "stop what 'ztad serve' started"
@@ -13,7 +14,7 @@ SUMMARY = "stop what 'ztad serve' started"
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
     parser = subparsers.add_parser("stop", help=SUMMARY, description=SUMMARY)
-    parser.add_argument("--port", type=int, help="only the one on this port (default: all)")
+    parser.add_argument("--port", type=port, help="only the one on this port (default: all)")
     parser.set_defaults(run=run)
 
 

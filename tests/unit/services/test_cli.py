@@ -38,6 +38,8 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
             "ztad: unrecognized arguments: --ever",
         ),
         (["train", "--events", "x", "--out", "y", "--timezone", "Mars/Base"], "ztad train: arg"),
+        (["serve", "--port", "65536"], "ztad serve: argument --port: '65536': expected a port"),
+        (["stop", "--port", "0"], "ztad stop: argument --port: '0': expected a port from 1"),
     ],
 )
 def test_bad_usage_is_one_line_and_exit_code_2(

@@ -31,9 +31,16 @@ def test_keys_are_stripped() -> None:
 
 
 def test_keys_are_in_no_text() -> None:
-    settings = load({"ZTAD_API_KEYS": "s3cret", "ZTAD_API_KEY": "s3cret too"})
-    assert settings.api_key == "s3cret too"
+    settings = load({"ZTAD_API_KEYS": "s3cret", "ZTAD_API_KEY": "s3cret-too"})
+    assert settings.api_key == "s3cret-too"
     assert "s3cret" not in repr(settings) + str(settings)
+
+
+@pytest.mark.parametrize("key", ["s3cret\nx", "s3cret too", "s3cret\u00fc"])
+def test_a_key_that_no_header_can_hold_is_refused_without_telling_it(key: str) -> None:
+    with pytest.raises(SettingsError, match=r"^ZTAD_API_KEY: expected a key of ASCII") as refused:
+        load({"ZTAD_API_KEY": key})
+    assert "s3cret" not in str(refused.value)
 
 
 @pytest.mark.parametrize("address", ["", "http://mlflow:5000", "https://m", "sqlite:////srv/m.db"])
