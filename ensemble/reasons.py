@@ -14,7 +14,7 @@ from math import floor
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble import telling
+from ensemble import chains, telling
 from ensemble.verdict import Reason
 from preprocessing.features import FEATURES
 from preprocessing.history import Evidence
@@ -64,13 +64,29 @@ REASONS: dict[str, ReasonCode] = {
         "T1048", "Find what was copied and where it went.", telling.transfer
     ),
     "large_data_volume": ReasonCode(
-        "T1030", "Add up what was copied over the week, and where it went.", telling.volume
+        "T1030", "Add up what was copied over the week, and where it went.", chains.volume
     ),
     "many_new_resources": ReasonCode(
-        "T1021", "List what this user opened lately; is there a new task?", telling.new_resources
+        "T1021", "List what this user opened lately; is there a new task?", chains.new_resources
+    ),
+    "new_device_elsewhere": ReasonCode(
+        "T1078", "Call the user: a new device, and where? If not theirs, reset and revoke.",
+        chains.new_device_elsewhere,
+    ),
+    "factor_changed": ReasonCode(
+        "T1098.005", "Who asked for the new factor? Remove it unless the user confirms.",
+        chains.factor_changed,
+    ),
+    "off_hours_transfer": ReasonCode(
+        "T1048", "Find what was copied and where it went; was the user at work?",
+        chains.off_hours_transfer,
+    ),
+    "service_interactive": ReasonCode(
+        "T1078.004", "Who used it, from whose machine? Change its secret if nobody owns up.",
+        chains.service_interactive,
     ),
     "session_moved": ReasonCode(
-        "T1550.004", "Revoke the session; was its token copied?", telling.session
+        "T1550.004", "Revoke the session; was its token copied?", chains.session
     ),
     "unusual_resource_access": ReasonCode(
         "T1021", "Does the user's role need this resource?", telling.resource

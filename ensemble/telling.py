@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from preprocessing.accumulated import SIZE_UNIT
 from preprocessing.event import AuthEvent
 from preprocessing.geo import GEO_ACCURACY_KM, speed_kmh
 from preprocessing.history import CATEGORIES, FACTS, SHARED, Evidence
@@ -125,44 +124,6 @@ def transfer(evidence: Evidence) -> Told:
     return text, size(amount), f"{size(evidence.usual_bytes)} ({_window(evidence)})"
 
 
-def new_resources(evidence: Evidence) -> Told:
-    """Sums are of bits; an analyst is told how many times the usual they are."""
-    opened = _observed(evidence, "resource") or "a resource"
-    times = _above(evidence, "new_day", _new_bits(evidence))
-    week = _above(evidence, "new_week", _new_bits(evidence))
-    text = (
-        f"{opened}, one more new resource: what was new to this user within a day weighs "
-        f"{times:,.1f} times the usual, within a week {week:,.1f} times"
-    )
-    return text, f"{times:,.1f} times as much new", _usual(evidence, "resource")
-
-
-def volume(evidence: Evidence) -> Told:
-    now = evidence.event.bytes_transferred or 0
-    day = _fact(evidence, "bytes_day") * SIZE_UNIT + now
-    week = _fact(evidence, "bytes_week") * SIZE_UNIT + now
-    per_day, per_week = (
-        (2.0 ** _fact(evidence, f"usual_bytes_{window}") - 1.0) * SIZE_UNIT
-        for window in ("day", "week")
-    )
-    text = f"{size(day)} transferred within about a day, {size(week)} within about a week"
-    usual = f"about {size(per_day)} a day, {size(per_week)} a week ({_window(evidence)})"
-    return text, size(day), usual
-
-
-def session(evidence: Evidence) -> Told:
-    names = ("device", "agent", "network")
-    moved = [
-        (name, shown(before or "unknown"), _observed(evidence, name))
-        for name, before in zip(names, evidence.began, strict=False)
-        if _fact(evidence, f"session_{name}") > 0
-    ]
-    told = "; ".join(f"{name} {before}, now {now}" for name, before, now in moved)
-    text = f"the session goes on elsewhere than it began: {told or 'it moved'}"
-    observed = ", ".join(now for _, _, now in moved) or "moved session"
-    return text, observed, ", ".join(before for _, before, _ in moved) or "where it began"
-
-
 def failures(evidence: Evidence) -> Told:
     now = _failed(evidence)
     short = _fact(evidence, "user_failures_15m") + now
@@ -186,9 +147,16 @@ def address_failures(evidence: Evidence) -> Told:
 
 
 def spraying(evidence: Evidence) -> Told:
-    accounts = counted(_fact(evidence, "address_failing_users_1h"), "account")
-    text = f"{accounts} failed from {_address(evidence)} within the hour"
-    return text, f"{accounts} failed", _regulars(evidence)
+    here, anywhere = (
+        _fact(evidence, f"{which}_failing_users_1h") for which in ("address", "strange")
+    )
+    text = f"{counted(here, 'account')} failed from {_address(evidence)} within the hour"
+    if anywhere >= 1:
+        usual = 2.0 ** _fact(evidence, "usual_strange_failing_users") - 1.0
+        text += (
+            f"; {counted(anywhere, 'account')} from networks strange to them, usually {usual:,.0f}"
+        )
+    return text, f"{counted(max(here, anywhere), 'account')} failed", _regulars(evidence)
 
 
 def brute_force(evidence: Evidence) -> Told:
@@ -215,16 +183,6 @@ def mfa_denials(evidence: Evidence) -> Told:
 def combination(evidence: Evidence) -> Told:
     text = "no single value stands out; their combination is unlike this tenant's events"
     return text, "the combination", f"each value by itself ({_window(evidence)})"
-
-
-def _new_bits(evidence: Evidence) -> float:
-    return sum(_fact(evidence, f"resource_{who}_bits") for who in ("user", "peer", "tenant"))
-
-
-def _above(evidence: Evidence, name: str, now: float) -> float:
-    """How many times its usual level a sum has come to."""
-    level: float = max(1.0, 2.0 ** _fact(evidence, f"usual_{name}") - 1.0)
-    return (_fact(evidence, name) + now) / level
 
 
 def _fact(evidence: Evidence, name: str) -> float:

@@ -14,7 +14,7 @@ from preprocessing.history import (
     SHORT_S,
     HistorySettings,
 )
-from preprocessing.lookup import is_egress
+from preprocessing.lookup import changes_factor, is_egress
 from preprocessing.state import (
     Address,
     AddressFailures,
@@ -48,7 +48,11 @@ def record(
     user.newest_s = max(user.newest_s, at_s)
     if seen.event.outcome == "failure":
         _record_failure(seen, user, address)
+        if seen.spray >= 0:
+            _count(tenant.spray, seen.event.user_id, at_s)
         return
+    if changes_factor(seen.event):
+        user.factor_s = max(user.factor_s, at_s)
     if seen.fresh and user.baseline is not None:
         _record_adoption(seen, user.baseline, address, tenant, settings)
     if seen.event.auth_kind != "token" and not is_egress(address, settings):
@@ -108,14 +112,19 @@ def _record_failure(seen: Sighting, user: User, address: Address | None) -> None
     theirs = address.failures
     if theirs is None:
         theirs = address.failures = AddressFailures()
-    theirs.recent.add(1.0, at_s, SHORT_S)
-    theirs.hour.add(1.0, at_s, HOUR_S)
-    theirs.day.add(1.0, at_s, DAY_S)
-    if at_s - theirs.last_s.get(user_id, -HOUR_S) >= HOUR_S:
-        theirs.users.add(1.0, at_s, HOUR_S)
-        theirs.last_s[user_id] = at_s
-        if len(theirs.last_s) > MOST_FAILED:
-            del theirs.last_s[next(iter(theirs.last_s))]
+    _count(theirs, user_id, at_s)
+
+
+def _count(failures: AddressFailures, user_id: str, at_s: float) -> None:
+    """Count one more failure, and its user if that one has not failed there within the hour."""
+    failures.recent.add(1.0, at_s, SHORT_S)
+    failures.hour.add(1.0, at_s, HOUR_S)
+    failures.day.add(1.0, at_s, DAY_S)
+    if at_s - failures.last_s.get(user_id, -HOUR_S) >= HOUR_S:
+        failures.users.add(1.0, at_s, HOUR_S)
+        failures.last_s[user_id] = at_s
+        if len(failures.last_s) > MOST_FAILED:
+            del failures.last_s[next(iter(failures.last_s))]
 
 
 def _record_place(seen: Sighting, user: User) -> None:

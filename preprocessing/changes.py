@@ -52,7 +52,9 @@ _OTHERS: dict[Change, tuple[str, ...]] = {
 IMMUTABLE: frozenset[str] = frozenset({
     "gap_s", "events_1h", "usual_events_1h", "user_failures_15m", "user_failures_1h",
     "user_failures_1d", "mfa_denials_15m", "mfa_denials_1h", "reported_attempts", "outcome_bits",
-    "user_new_bits", "success", "learned", *SUMS, *(f"usual_{name}" for name in SUMS),
+    "user_new_bits", "success", "learned", "service_share", "factor_age_s",
+    "strange_failing_users_1h", "usual_strange_failing_users",
+    *SUMS, *(f"usual_{name}" for name in SUMS),
 })  # fmt: skip
 
 

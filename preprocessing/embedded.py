@@ -15,8 +15,8 @@ from preprocessing.baseline import Place
 from preprocessing.event import AuthEvent
 from preprocessing.history import CATEGORIES, DAY_S, FACTS, Evidence, Facts, HistorySettings
 from preprocessing.learning import learn
-from preprocessing.lookup import Lookup, evidence
-from preprocessing.state import Address, Session, Sighting, User, sighting
+from preprocessing.lookup import Lookup, evidence, service_share
+from preprocessing.state import Address, Baseline, Session, Sighting, User, sighting
 from preprocessing.trail import follow, mark, steps
 from preprocessing.typical import Typical, share_of_hours, typical_event
 
@@ -158,7 +158,18 @@ class EmbeddedHistory:
         if event.session_id:
             seen.session = state.sessions.get(event.session_id)
         address = state.addresses.get(event.source_ip) if event.source_ip else None
-        return seen, state.users.get(event.user_id) or User(), address
+        user = state.users.get(event.user_id) or User()
+        if event.device_id:
+            seen.owner = self._administrator(event.device_id, event.user_id, user)
+        return seen, user, address
+
+    def _administrator(self, device_id: str, user_id: str, user: User) -> Baseline | None:
+        """What is known of the person on whose device a service account is used."""
+        device = self._state.devices.learned.get(device_id)
+        if device is None or user_id in device.regulars or service_share(user.baseline) < 0.5:
+            return None
+        owner = self._state.users.learned.get(device.regulars[0])
+        return owner.baseline if owner else None
 
     def _record(
         self, seen: Sighting, user: User, address: Address | None, *, learnable: bool

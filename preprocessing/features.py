@@ -172,6 +172,27 @@ FEATURES: tuple[Feature, ...] = (
     Feature("session_network", "session", "bits", "the session began in another network",
             "session_moved", measures.fact("session_network")),
     *_accumulated(),
+    Feature("new_device_elsewhere", "campaign", "bits",
+            "a new device in a new network or country: the lesser of both rarities",
+            "new_device_elsewhere", measures.new_device_elsewhere),
+    Feature("stranger_after_failures", "campaign", "log2 (1 + count)",
+            "at a success from a new device or place: the user's failures in a day",
+            "brute_force_success", measures.stranger_after_failures),
+    Feature("stranger_after_silence", "campaign", "log2 (1 + weeks)",
+            "from a new device or place: time since the user's last event",
+            "dormant_account", measures.stranger_after_silence),
+    Feature("stranger_after_factor", "campaign", "bits",
+            "rarity of device or place within about a day of a changed second factor",
+            "factor_changed", measures.stranger_after_factor),
+    Feature("off_hours_transfer", "campaign", "bits or deviations",
+            "a large transfer at a strange hour: the lesser of both", "off_hours_transfer",
+            measures.off_hours_transfer),
+    Feature("service_interactive", "campaign", "bits",
+            "an interactive event of a kind new to an account, by the share of its events that "
+            "were a service's", "service_interactive", measures.service_interactive),
+    Feature("distributed_spray", "campaign", "log2 ratio",
+            "at a failure in a network new to its user: users failing like this in 1 h, against "
+            "the usual", "password_spraying", measures.spray),
     Feature("user_failures", "failure", "log2 (1 + count)",
             "at a failure: the user's other failures in 15 minutes*", "multiple_failed_logins",
             measures.failures, log2(1 + 10)),
@@ -211,7 +232,7 @@ _NEVER_ORDINARY: NDArray[np.float32] = np.array(
 )
 _OWN: NDArray[np.bool_] = np.array(
     [
-        feature.family != "accumulated"
+        feature.family not in {"accumulated", "campaign"}
         and not feature.name.endswith(("_peer_bits", "_tenant_bits", "_others_bits"))
         for feature in FEATURES
     ]

@@ -40,6 +40,7 @@ FACTS: tuple[str, ...] = (
     "user_failures_1h", "address_failures_1h", "mfa_denials_1h",
     "bytes_drift_dev", "session_device", "session_agent", "session_network",
     *SUMS, *(f"usual_{name}" for name in SUMS),
+    "service_share", "factor_age_s", "strange_failing_users_1h", "usual_strange_failing_users",
 )  # fmt: skip
 
 
@@ -64,6 +65,8 @@ class HistorySettings:
     """Users of whom something was learned; beyond it the longest silent is forgotten."""
     most_addresses: int = 500_000
     """Addresses somebody regularly works from."""
+    most_devices: int = 500_000
+    """Devices that somebody regularly uses."""
     most_sessions: int = 250_000
     """Sessions remembered; the longest unused is forgotten first."""
     most_strangers: int = 250_000

@@ -6,7 +6,7 @@ from math import log2
 
 from preprocessing.crowd import slot
 from preprocessing.history import DAY_S, SHARED, HistorySettings
-from preprocessing.state import Baseline, Sighting, State, Tenant
+from preprocessing.state import Baseline, Device, Sighting, State, Tenant
 
 _SHARED = len(SHARED)
 #: What users share is remembered for one to two of these periods, seconds.
@@ -25,35 +25,45 @@ def learn(seen: Sighting, state: State, settings: HistorySettings) -> None:
         return
     base = user.baseline
     if failed:
-        tenant.failing.learn(known=base is not None)
+        _learn_failure(seen, base, tenant, settings)
+        return
     if base is None:
-        if failed:
-            return
         base = user.baseline = Baseline(first_s=seen.at_s)
         state.users.promote(user_id, user)
         tenant.users += 1.0
     base.events += 1.0
-    base.failures += failed
-    if failed:
-        return
     _learn_amounts(seen, base, settings.user_limit)
     _learn_amounts(seen, tenant.baseline, settings.tenant_limit)
-    new_day, new_week, bytes_day, bytes_week = seen.sums
-    for whose, limit in (
-        (base, settings.user_limit),
-        (tenant.baseline, settings.tenant_limit),
-    ):
-        if seen.new:
-            whose.new_level.learn(new_day, new_week, limit)
-        if seen.size:
-            whose.bytes_level.learn(bytes_day, bytes_week, limit)
+    _learn_sums(seen, base, settings.user_limit)
+    _learn_sums(seen, tenant.baseline, settings.tenant_limit)
     if event.action == "transfer" and event.bytes_transferred is not None:
         base.anchor.follow(base.transfer, seen.at_s)
     _learn_values(seen, base, tenant, settings)
     if event.latitude is not None and event.longitude is not None:
         base.places.learn(event.latitude, event.longitude, settings.user_places)
+    if event.device_id is not None:
+        _learn_owner(user_id, event.device_id, state, settings.egress_users)
     if event.source_ip is not None:
         _learn_regular(user_id, event.source_ip, state, settings.egress_users)
+
+
+def _learn_failure(
+    seen: Sighting, base: Baseline | None, tenant: Tenant, settings: HistorySettings
+) -> None:
+    tenant.failing.learn(known=base is not None)
+    if seen.spray >= 0:
+        tenant.spray_level.learn(seen.spray, settings.user_limit)
+    if base is not None:
+        base.events += 1.0
+        base.failures += 1.0
+
+
+def _learn_sums(seen: Sighting, base: Baseline, limit: float) -> None:
+    new_day, new_week, bytes_day, bytes_week = seen.sums
+    if seen.new:
+        base.new_level.learn(new_day, new_week, limit)
+    if seen.size:
+        base.bytes_level.learn(bytes_day, bytes_week, limit)
 
 
 def _learn_amounts(seen: Sighting, base: Baseline, limit: float) -> None:
@@ -112,3 +122,14 @@ def _learn_regular(user_id: str, source_ip: str, state: State, egress_users: int
             state.addresses.promote(source_ip, address)
         regulars.append(user_id)
         address.visitors.pop(user_id, None)
+
+
+def _learn_owner(user_id: str, device_id: str, state: State, most: int) -> None:
+    """Note who uses a device; the first to do so is its owner."""
+    device = state.devices.learned.get(device_id)
+    if device is None:
+        state.devices.promote(device_id, Device([user_id]))
+        return
+    state.devices.use(device_id, device)
+    if len(device.regulars) < most and user_id not in device.regulars:
+        device.regulars.append(user_id)

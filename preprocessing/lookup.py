@@ -31,11 +31,19 @@ _ADDRESS = CATEGORIES.index("address")
 _NO_VIEWS = (0.0,) * (2 * _SHARED)
 _DEVICE = CATEGORIES.index("device")
 _AGENT = CATEGORIES.index("agent")
+_KIND = CATEGORIES.index("kind")
+_NO_SPRAY = (0.0, 0.0)
+#: As long ago as makes no difference, seconds.
+NEVER_S = 1e9
 _NOTHING_ADDED = (*NO_SUMS, *(UNKNOWN,) * len(SUMS))
 #: What it is worth that a session goes on with another device, agent or network, in bits, besides
 #: how rare that one is for the user. The tenant's ordinary events tell how surprising that is:
 #: phones change networks, hardly anything changes devices.
 MOVED_BITS = 2.0
+#: What remains of the surprise of a place or way of access that is no habit of a service account
+#: but one of the person on whose own device it is used, its administrator. Ours: administrators
+#: misuse accounts too, so it is not nothing.
+COLLEAGUE_SHARE = 0.3
 #: Most resources of a user by which peers are found.
 MOST_HABITS = 16
 #: Adopters of a value that do not count yet: two, or a quarter of the root of all users, because
@@ -74,13 +82,7 @@ class Lookup:
         seen.size = (event.bytes_transferred or 0) / SIZE_UNIT
         failures, failures_hour, failures_day, denials, denials_hour = _user_failures(user, at_s)
         theirs, theirs_hour, theirs_day, failing_users = _address_failures(address, at_s)
-        # Tokens are refreshed around the clock.
-        rhythm = (
-            (0.0, 0.0)
-            if event.auth_kind == "token"
-            else base.rhythm.bits(seen.hour, seen.day, self._ours.rhythm)
-        )
-        hour_bits, day_bits = rhythm
+        hour_bits, day_bits = self._rhythm(seen, base)
         amount, user_dev, tenant_dev = self._bytes(event, base)
         seen.fresh = []
         user_bits = rarities(seen.values, base.fields, self._prior_firsts, seen.fresh)
@@ -94,7 +96,7 @@ class Lookup:
             seen.new = user_bits[_RESOURCE] + views[_RESOURCE] + views[_SHARED + _RESOURCE]
         return (
             hour_bits,
-            min(day_bits, _most_weekday_bits(at_s - base.first_s if base.events else 0.0)),
+            day_bits,
             max(0.0, at_s - user.newest_s) if user.newest_s else 0.0,
             user.events.read(at_s, HOUR_S),
             (base.rate.mean * base.rate.weight + self._prior_rate)
@@ -123,20 +125,26 @@ class Lookup:
             self._drift(event, base, user_dev),
             *_moved(seen, user_bits),
             *self._sums(seen, user, base),
+            _misused_service(seen, base),
+            _factor_age_s(seen, user),
+            *(self._spray(seen) if failed else _NO_SPRAY),
         )
 
-    def fresh(self, seen: Sighting, user: User) -> list[int]:
-        """Fields of an event whose value is no habit of its user."""
-        found: list[int] = []
-        rarities(seen.values, (user.baseline or NOTHING).fields, self._prior_firsts, found)
-        return found
+    def _rhythm(self, seen: Sighting, base: Baseline) -> tuple[float, float]:
+        """Rarity of the hour and of the weekday; tokens are refreshed around the clock."""
+        if seen.event.auth_kind == "token":
+            return 0.0, 0.0
+        hour_bits, day_bits = base.rhythm.bits(seen.hour, seen.day, self._ours.rhythm)
+        known_s = seen.at_s - base.first_s if base.events else 0.0
+        return hour_bits, min(day_bits, _most_weekday_bits(known_s))
 
     def _views(
         self, seen: Sighting, base: Baseline, user_bits: list[float]
     ) -> tuple[list[float], float]:
         """Rarity among peers, then in the tenant, of each shared value that is no habit of the
         user, and the share that remains of the distance from home. What others have just begun to
-        use as well, in keeping with themselves, is that much less surprising: ``user_bits`` too.
+        use as well, in keeping with themselves, is that much less surprising, and so is what
+        is usual for a service account's administrator: ``user_bits`` too.
         """
         crowd, user_id = self._tenant.crowd, seen.event.user_id
         own = 1 << max(0, slot(user_id, 0))
@@ -146,7 +154,11 @@ class Lookup:
         home_share = 1.0
         for field in seen.fresh:
             value = seen.values[field]
-            if value is None or field >= _SHARED:
+            if value is None:
+                continue
+            owned = seen.owner is not None and value in seen.owner.fields[field].counts
+            if field >= _SHARED:
+                user_bits[field] *= COLLEAGUE_SHARE if owned else 1.0
                 continue
             users = crowd.users(field, value) & ~own
             if peers < 0:
@@ -154,6 +166,8 @@ class Lookup:
                 known = [name for name, count in habits.items() if count >= HABIT]
                 peers = crowd.peers(known[:MOST_HABITS], own)
             share = self._adopted(field, value, users, own)
+            if owned and field != _RESOURCE:
+                share *= COLLEAGUE_SHARE
             user_bits[field] *= share
             views[field] = peer_bits(users, everybody, peers) * share
             views[_SHARED + field] = tenant_bits(users, everybody) * share
@@ -226,6 +240,17 @@ class Lookup:
             *base.bytes_level.usual(ours.bytes_level),
         )
 
+    def _spray(self, seen: Sighting) -> tuple[float, float]:
+        """At a failure in a network strange to its user: how many users failed like this within
+        the hour, and the usual log2(1 + users)."""
+        values = seen.values
+        if values[_NETWORK] is None or _NETWORK not in seen.fresh:
+            return _NO_SPRAY
+        users = self._tenant.spray.users.read(seen.at_s, HOUR_S)
+        level = self._tenant.spray_level
+        seen.spray = log2(1.0 + users)
+        return users, level.mean if level.weight else 0.0
+
     def _failure_bits(self, base: Baseline) -> float:
         """Surprise of a failure, -log2 of the user's smoothed failure share."""
         return -log2((base.failures + self._prior_failures) / (base.events + PRIOR_EVENTS))
@@ -245,6 +270,34 @@ def _moved(seen: Sighting, user_bits: Sequence[float]) -> tuple[float, float, fl
         for field, before in began
     )
     return device, agent, network
+
+
+def service_share(base: Baseline | None) -> float:
+    """The share of an account's events that were a service's, in [0, 1]."""
+    kinds = base.fields[_KIND] if base else None
+    if kinds is None or not kinds.weight:
+        return 0.0
+    service = sum(count for kind, count in kinds.counts.items() if kind.startswith("service"))
+    return service / kinds.weight
+
+
+def _misused_service(seen: Sighting, base: Baseline) -> float:
+    """Of an interactive event of a kind that is no habit of its account: its share of a service."""
+    if seen.event.auth_kind != "interactive" or _KIND not in seen.fresh:
+        return 0.0
+    return service_share(base) * (COLLEAGUE_SHARE if seen.owner else 1.0)
+
+
+def changes_factor(event: AuthEvent) -> bool:
+    """Whether an event gives up a second factor or enrols one without showing another."""
+    return event.action == "mfa" and event.outcome == "success" and event.mfa is False
+
+
+def _factor_age_s(seen: Sighting, user: User) -> float:
+    """Seconds since the user's second factor was changed, 0 at the change itself."""
+    if changes_factor(seen.event):
+        return 0.0
+    return max(0.0, seen.at_s - user.factor_s) if user.factor_s else NEVER_S
 
 
 def _most_weekday_bits(known_s: float) -> float:

@@ -18,6 +18,11 @@ SPEED_UNIT_KMH = 200.0
 Column = NDArray[np.float64]
 Compute = Callable[[Column, Windows], Column]
 _AT = {name: index for index, name in enumerate(FACTS)}
+#: Bits from which a value counts as fully new in a conjunction.
+NEW_BITS = 3.0
+#: A factor that was changed longer ago than this, seconds, says little: a day.
+FACTOR_S = 86400.0
+
 _NEW_RESOURCE = [_AT[f"resource_{who}_bits"] for who in ("user", "peer", "tenant")]
 
 
@@ -119,3 +124,51 @@ def others(name: str) -> Compute:
     """The rarer of both views, among peers and in the tenant."""
     peers, tenant = _AT[f"{name}_peer_bits"], _AT[f"{name}_tenant_bits"]
     return lambda facts, _: np.maximum(facts[:, peers], facts[:, tenant])
+
+
+def _bits(facts: Column, name: str) -> Column:
+    return facts[:, _AT[f"{name}_user_bits"]]
+
+
+def _elsewhere(facts: Column) -> Column:
+    """Bits of the network or the country, whichever is rarer for the user."""
+    return np.maximum(_bits(facts, "network"), _bits(facts, "country"))
+
+
+def new_device_elsewhere(facts: Column, _: Windows) -> Column:
+    """A new device, or a new place, is often nothing; both at once is less often."""
+    return np.minimum(_bits(facts, "device"), _elsewhere(facts))
+
+
+def _stranger(facts: Column) -> Column:
+    """How new device or place are to the user, in [0, 1]."""
+    return np.minimum(1.0, np.maximum(_bits(facts, "device"), _elsewhere(facts)) / NEW_BITS)
+
+
+def stranger_after_failures(facts: Column, _: Windows) -> Column:
+    failed = np.log2(1.0 + facts[:, _AT["user_failures_1d"]])
+    return failed * _stranger(facts) * facts[:, _AT["success"]]
+
+
+def stranger_after_silence(facts: Column, _: Windows) -> Column:
+    return np.log2(1.0 + facts[:, _AT["gap_s"]] / (7 * 86400.0)) * _stranger(facts)
+
+
+def stranger_after_factor(facts: Column, _: Windows) -> Column:
+    """Fades with the time since the change."""
+    new = np.maximum(_bits(facts, "device"), _elsewhere(facts))
+    return new * np.exp(-facts[:, _AT["factor_age_s"]] / FACTOR_S)
+
+
+def off_hours_transfer(facts: Column, _: Windows) -> Column:
+    """Both the hour and the size must be strange."""
+    return np.minimum(facts[:, _AT["hour_bits"]], facts[:, _AT["bytes_user_dev"]])
+
+
+def service_interactive(facts: Column, _: Windows) -> Column:
+    return facts[:, _AT["service_share"]] * (1.0 + _bits(facts, "kind"))
+
+
+def spray(facts: Column, _: Windows) -> Column:
+    users = np.log2(1.0 + facts[:, _AT["strange_failing_users_1h"]])
+    return np.maximum(0.0, users - facts[:, _AT["usual_strange_failing_users"]])

@@ -74,6 +74,7 @@ class UserFailures(msgspec.Struct, array_like=True, gc=False):
 class User(msgspec.Struct, array_like=True, gc=False):
     """One user: activity, recorded at once, and a baseline once something was learned.
 
+    ``factor_s`` is when a second factor was last given up or enrolled without one.
     ``trail`` holds the steps of the last events (preprocessing/trail.py).
     """
 
@@ -83,6 +84,7 @@ class User(msgspec.Struct, array_like=True, gc=False):
     failures: UserFailures | None = None
     baseline: Baseline | None = None
     sums: Sums | None = None
+    factor_s: float = 0.0
     trail: bytes = b""
 
 
@@ -103,6 +105,12 @@ class Address(msgspec.Struct, array_like=True, gc=False):
     failures: AddressFailures | None = None
     regulars: list[str] = []
     visitors: dict[str, float] = {}
+
+
+class Device(msgspec.Struct, array_like=True, gc=False):
+    """One device: who regularly uses it, the first first (names, few)."""
+
+    regulars: list[str] = []
 
 
 class Session(msgspec.Struct, array_like=True, gc=False):
@@ -143,6 +151,9 @@ class Tenant(msgspec.Struct, array_like=True, gc=False):
     crowd: Crowd = msgspec.field(default_factory=Crowd)
     lately: Crowd = msgspec.field(default_factory=Crowd)
     failing: Failing = msgspec.field(default_factory=Failing)
+    #: Failures in networks strange to their users, and log2(1 + users) that is usual there.
+    spray: AddressFailures = msgspec.field(default_factory=AddressFailures)
+    spray_level: Scale = msgspec.field(default_factory=Scale)
     firsts: list[Firsts] = msgspec.field(default_factory=lambda: [Firsts() for _ in CATEGORIES])
     users: float = 0.0
 
@@ -152,7 +163,9 @@ class Sighting(msgspec.Struct, gc=False):
 
     ``at_s`` seconds since the epoch, ``hour`` in [0, 24) and ``day`` in UTC, ``rate`` the log2 of
     the user's events of the last hour as of then, ``fresh`` the fields whose value is no habit.
-    ``new`` and ``size`` are what it adds to its user's sums, ``sums`` what these came to.
+    ``owner`` is the baseline of the person on whose device a service account is used,
+    ``new`` and ``size`` are what it adds to its user's sums, ``sums`` what these came to,
+    ``spray`` log2(1 + users) who failed in strange networks as this one does, -1 if it does not.
     """
 
     event: AuthEvent
@@ -161,11 +174,13 @@ class Sighting(msgspec.Struct, gc=False):
     day: int
     values: Values
     session: Session | None = None
+    owner: Baseline | None = None
     rate: float = 0.0
     fresh: list[int] = []
     new: float = 0.0
     size: float = 0.0
     sums: Four = NO_SUMS
+    spray: float = -1.0
 
 
 def sighting(event: AuthEvent) -> Sighting:
@@ -223,6 +238,7 @@ class State:
 
     users: Known[User]
     addresses: Known[Address]
+    devices: Known[Device]
     seen: SeenIds
     sessions: OrderedDict[str, Session] = field(default_factory=OrderedDict)
     tenant: Tenant = field(default_factory=Tenant)
@@ -235,6 +251,7 @@ class _Pending(msgspec.Struct, array_like=True):
     new: float
     size: float
     sums: Four
+    spray: float
 
 
 class _Snapshot(msgspec.Struct, array_like=True):
@@ -243,6 +260,7 @@ class _Snapshot(msgspec.Struct, array_like=True):
     strange_users: dict[str, User]
     addresses: dict[str, Address]
     strange_addresses: dict[str, Address]
+    devices: dict[str, Device]
     sessions: dict[str, Session]
     tenant: Tenant
     seen: dict[str, int]
@@ -262,6 +280,7 @@ def empty(settings: HistorySettings) -> State:
     return State(
         users=Known(settings.most_users, settings.most_strangers),
         addresses=Known(settings.most_addresses, settings.most_strangers),
+        devices=Known(settings.most_devices, 0),
         seen=SeenIds(settings.most_seen, settings.seen_s),
     )
 
@@ -276,10 +295,11 @@ def encode(state: State, *, seen: bool) -> bytes:
             state.users.strangers,
             state.addresses.learned,
             state.addresses.strangers,
+            state.devices.learned,
             state.sessions if seen else {},
             state.tenant,
             state.seen.stamps if seen else {},
-            [_Pending(i.event, i.rate, i.new, i.size, i.sums) for i in pending],
+            [_Pending(i.event, i.rate, i.new, i.size, i.sums, i.spray) for i in pending],
         )
     )
 
@@ -299,11 +319,12 @@ def decode(data: bytes, settings: HistorySettings) -> State:
     state.addresses.fill(snapshot.addresses, snapshot.strange_addresses)
     state.tenant = snapshot.tenant
     state.seen.fill(snapshot.seen)
+    state.devices.fill(snapshot.devices, {})
     for name in list(snapshot.sessions)[-settings.most_sessions :]:
         state.sessions[name] = snapshot.sessions[name]
     for pending in snapshot.pending[-settings.most_pending :]:
         item = sighting(pending.event)
         item.rate, item.sums = pending.rate, pending.sums
-        item.new, item.size = pending.new, pending.size
+        item.new, item.size, item.spray = pending.new, pending.size, pending.spray
         state.pending[item.event.event_id] = item
     return state

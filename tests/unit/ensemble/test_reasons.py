@@ -177,6 +177,47 @@ def test_travel_gives_both_ends_of_the_pair() -> None:
             {"session_device": 4.0},
             ("the session goes on elsewhere than it began: device laptop-1, now laptop-7"),
         ),
+        (
+            "new_device_elsewhere",
+            {},
+            (
+                "first time on device laptop-7 in 212 events, 60 days; at once first time from "
+                "AS9009 in 212 events, 60 days"
+            ),
+        ),
+        (
+            "factor_changed",
+            {"factor_age_s": 1200.0},
+            (
+                "20 min after a change of the second factor that no factor confirmed: first time "
+                "on device laptop-7 in 212 events, 60 days"
+            ),
+        ),
+        (
+            "off_hours_transfer",
+            {},
+            "3.0 GB transferred, 300 times the usual, active at Sun 08:55 UTC, usually 07-11 UTC",
+        ),
+        (
+            "service_interactive",
+            {"service_share": 0.98},
+            (
+                "first time a service account, now interactive login in 212 events, 60 days; "
+                "at least 98% of its events were a service's"
+            ),
+        ),
+        (
+            "password_spraying",
+            {
+                "address_failing_users_1h": 2.0,
+                "strange_failing_users_1h": 31.0,
+                "usual_strange_failing_users": 2.0,
+            },
+            (
+                "2 accounts failed from 203.0.113.9 within the hour; 31 accounts from networks "
+                "strange to them, usually 3"
+            ),
+        ),
         ("unusual_mfa", {}, "login without MFA; usual: with MFA (210 of 212 events, 60 days)"),
         (
             "brute_force_success",

@@ -367,6 +367,7 @@ def test_what_features_say_of_themselves() -> None:
     assert len(FEATURES) >= 20
     assert {f.family for f in FEATURES} == {
         "temporal", "geographic", "behavioural", "failure", "access", "session", "accumulated",
+        "campaign",
     }  # fmt: skip
     assert len(set(NAMES)) == len(NAMES)
     assert all(f.unit and f.meaning and f.reason for f in FEATURES)
