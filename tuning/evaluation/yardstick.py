@@ -68,15 +68,20 @@ def columns_of(features: Matrix, trails: NDArray[np.uint8]) -> Matrix:
 
 
 def _fitted(rows: Matrix, truth: Mask, wanted: Matrix) -> Values:
-    """Log-odds; where there is one class alone, nothing can be told apart."""
+    """Log-odds; where there is one class alone, nothing can be told apart.
+
+    Small trees that see a third of the columns at a time: with few attacks, larger ones learn them
+    by heart. Of the five settings tried on an enterprise set these ranked best.
+    """
     if not truth.any() or truth.all():
         return np.zeros(len(wanted))
     model = HistGradientBoostingClassifier(
         max_iter=150,
-        learning_rate=0.08,
-        max_leaf_nodes=15,
-        min_samples_leaf=8,
-        l2_regularization=1.0,
+        learning_rate=0.05,
+        max_leaf_nodes=6,
+        min_samples_leaf=20,
+        l2_regularization=5.0,
+        max_features=0.3,
         early_stopping=False,
         random_state=_SEED,
     )

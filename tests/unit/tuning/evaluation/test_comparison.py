@@ -19,7 +19,10 @@ def test_others_judge_the_same_events_and_ztad_is_told_relative_to_them(
     """Attacks fail from abroad: the raw columns tell them, and so does the one feature."""
     rows = [
         Row(
-            f"u{n % 40}", n / 40, 0.2 + 0.0001 * n, *(("theft", f"c{n % 16}") if n % 5 == 0 else ())
+            f"u{n % 40}",
+            n / 40,
+            0.2 + 0.0001 * n,
+            *(("theft", f"c{n // 50}") if n % 5 == 0 else ()),
         )
         for n in range(800)
     ]
