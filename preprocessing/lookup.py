@@ -46,6 +46,9 @@ MOVED_BITS = 2.0
 COLLEAGUE_SHARE = 0.3
 #: Most resources of a user by which peers are found.
 MOST_HABITS = 16
+#: Users, each lately there for the first time and on a device of their own, who make an address an
+#: exit at once: no thief has the devices of three people.
+ENOUGH_VISITORS = 3
 #: Adopters of a value that do not count yet: two, or a quarter of the root of all users, because
 #: where many work, a few begin to use anything on any two days.
 LEAST_ADOPTERS = 2.0
@@ -90,7 +93,7 @@ class Lookup:
         views: Sequence[float] = _NO_VIEWS
         if seen.fresh:
             views, home_share = self._views(seen, base, user_bits)
-            places = (places[0], places[1], places[2] * home_share)
+            places = (places[0] * home_share, places[1], places[2] * home_share)
         seen.new = 0.0
         if _RESOURCE in seen.fresh:
             seen.new = user_bits[_RESOURCE] + views[_RESOURCE] + views[_SHARED + _RESOURCE]
@@ -314,8 +317,8 @@ def is_egress(address: Address | None, settings: HistorySettings) -> bool:
     """Whether an address is an office or VPN exit: it says nothing about where a person is."""
     if address is None:
         return False
-    people = len(address.regulars) + len(address.visitors)
-    return people >= settings.egress_users
+    visitors = len(address.visitors)
+    return visitors >= ENOUGH_VISITORS or len(address.regulars) + visitors >= settings.egress_users
 
 
 def evidence(
