@@ -19,6 +19,7 @@ DETECTORS: dict[str, str] = {
     "isolation_forest": "models.isolation_forest:IsolationForest",
     "one_class_svm": "models.one_class_svm:OneClassSVM",
     "autoencoder": "models.autoencoder:Autoencoder",
+    "sequence_model": "models.sequence_model:SequenceModel",
 }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from models.base import Features, NotFitted, Range, View, checked, require
 from models.export import Graph, write_checked
+from models.keras_loading import keras_on_tensorflow
 from models.onnx_scorer import INPUT
 from models.sample import training_sample
 from models.scaling import Reach, Scaling
@@ -147,7 +147,7 @@ class Autoencoder:
         return self._fitted
 
     def _network(self, n_features: int) -> Any:
-        keras = _keras()
+        keras = keras_on_tensorflow()
         network = keras.Sequential(
             [
                 keras.Input((n_features,)),
@@ -162,7 +162,7 @@ class Autoencoder:
         return network
 
     def _layer(self, units: int, activation: str | None, number: int) -> Any:
-        keras = _keras()
+        keras = keras_on_tensorflow()
         # A seed per initialiser leaves the process-wide seeds of Python, numpy and
         # TensorFlow alone.
         start = keras.initializers.GlorotUniform(seed=self.seed * 10 + number)
@@ -174,7 +174,9 @@ class Autoencoder:
         shuffled = near[order]
         held_out = max(1, round(_HELD_OUT * len(shuffled)))
         kept = shuffled[held_out:] if len(shuffled) > held_out else shuffled
-        stop = _keras().callbacks.EarlyStopping(patience=_PATIENCE, restore_best_weights=True)
+        stop = keras_on_tensorflow().callbacks.EarlyStopping(
+            patience=_PATIENCE, restore_best_weights=True
+        )
         network.fit(
             kept,
             kept,
@@ -227,14 +229,3 @@ def _outputs(network: Any, near: Features) -> Features:
         for start in range(0, len(near), _CHUNK)
     ]
     return np.concatenate(parts) if parts else np.empty_like(near)
-
-
-def _keras() -> Any:
-    """Keras on TensorFlow, imported only where a network is trained."""
-    # TensorFlow announces its build on standard error at import unless told otherwise.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    import keras
-
-    return keras

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from models.base import Features, ModelError, View
+from models.base import ModelError, View
 from models.onnx_scorer import OUTPUT, TILE_KEY, OnnxScorer
 
 OPSETS = (("", 17), ("ai.onnx.ml", 3))
@@ -44,13 +44,16 @@ class Graph:
     `shape` is that of one event's features, or of its trail.
     """
 
+    FLOAT = int(TensorProto.FLOAT)
+    INT64 = int(TensorProto.INT64)
+
     def __init__(self, *shape: int, sees: View = "features") -> None:
         self.sees = sees
         self.shape = shape
         self._nodes: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
 
-    def constant(self, value: NDArray[Any] | float, dtype: Any = np.float32) -> str:
+    def constant(self, value: NDArray[Any] | Sequence[int] | float, dtype: Any = np.float32) -> str:
         name = f"constant_{len(self._constants)}"
         self._constants.append(numpy_helper.from_array(np.asarray(value, dtype=dtype), name))
         return name
@@ -105,16 +108,24 @@ def write_checked(
     content: bytes,
     *,
     detector: str,
-    sample: Features,
-    score: Callable[[Features], NDArray[np.float64]],
+    sample: NDArray[Any],
+    score: Callable[[Any], NDArray[np.float64]],
 ) -> None:
     """Write ONNX bytes to `path` after checking them against `score`, the detector's own function.
 
-    Checked twice: on `sample` (n, d), training rows, and on the same rows strewn far around, which
-    visit the parts of a tree that no training row does.
+    Checked twice: on `sample` (n, ...), training rows, and on the same rows strewn far around,
+    which visit the parts of a tree that no training row does.
     """
     scorer = OnnxScorer(content, name=detector, version="export")
-    strewn = np.random.default_rng(0).normal(sample, _STREWN_BITS).astype(np.float32)
-    for rows in (sample, strewn):
+    for rows in (sample, _strewn(sample)):
         check_parity(detector, score(rows), scorer.score(rows).values)
     path.write_bytes(content)
+
+
+def _strewn(sample: NDArray[Any]) -> NDArray[Any]:
+    strewn = np.random.default_rng(0).normal(sample, _STREWN_BITS)
+    if sample.dtype != np.uint8:
+        return strewn.astype(np.float32)
+    # Where there was no event yet, there is still none.
+    there = sample.any(axis=-1, keepdims=True)
+    return np.where(there, np.clip(strewn, 1, 255), 0).astype(np.uint8)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import TypeVar
 
-from models.base import Features
+import numpy as np
+from numpy.typing import NDArray
 
 _ROWS = 2000
 
+T = TypeVar("T", bound=np.generic)
 
-def training_sample(x: Features, seed: int) -> Features:
-    """Up to 2,000 rows of `x` (n, d), drawn without replacement."""
+
+def training_sample(x: NDArray[T], seed: int) -> NDArray[T]:
+    """Up to 2,000 rows of `x` (n, ...), drawn without replacement."""
     if len(x) <= _ROWS:
         return x.copy()
     chosen = np.random.default_rng(seed).choice(len(x), _ROWS, replace=False)

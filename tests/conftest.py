@@ -58,6 +58,7 @@ def bundle(training_events: list[AuthEvent], tmp_path_factory: pytest.TempPathFa
             "isolation_forest": {"n_trees": 50},
             "one_class_svm": {"max_rows": 500},
             "autoencoder": {"max_epochs": 5},
+            "sequence_model": {"units": 8, "max_epochs": 2, "max_rows": 1000},
         }
     )
     trained = train(training_events, settings=wanted)

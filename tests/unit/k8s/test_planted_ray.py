@@ -88,7 +88,7 @@ from tests.unit.k8s.planting import Change, Raw, args, findings
             lambda config: args(config)["deployments"]["Gateway"]["autoscaling_config"].update(
                 max_replicas=20
             ),
-            "maxReplicas: 8 of 4 cores each, and its stages ask for 44; more pods",
+            "maxReplicas: 8 of 5 cores each, and its stages ask for 52; more pods",
         ),
         (
             lambda config: args(config)["deployments"]["Gateway"].update(num_replicas=2),

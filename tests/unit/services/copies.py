@@ -37,6 +37,7 @@ def copied(
             HISTORY_FILE: bundle.read(HISTORY_FILE),
             BACKGROUND_FILE: bundle.read(BACKGROUND_FILE),
         },
+        sees=bundle.sees,
         details=manifest.details,
     )
     return path
