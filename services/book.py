@@ -75,14 +75,18 @@ class RoutingBook:
         return self._pipeline.routing
 
     def find(self, version: str) -> Path:
-        """The folder of a version; raises :class:`VersionNotServed`."""
+        """The folder of a version; raises :class:`VersionNotServed`.
+
+        One that was fetched never changes; the one the graph was started with may hold a newer
+        champion by now.
+        """
+        folder = self.fetched(version)
+        if folder is not None:
+            return folder
         for live in (*self.routing.everyone, self._started_with):
             if live.version == version:
                 return Path(live.path)
-        folder = self.fetched(version)
-        if folder is None:
-            raise VersionNotServed(version, self._models_dir)
-        return folder
+        raise VersionNotServed(version, self._models_dir)
 
     def fetched(self, version: str) -> Path | None:
         """The folder of a version among those that were fetched."""

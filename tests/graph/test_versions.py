@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from ensemble.scorer import Scorer, ensemble_of
-from models.bundle import Bundle
+from models.bundle import Bundle, copy_bundle
 from preprocessing.event import AuthEvent, encode_event
 from preprocessing.features import Windows
 from services import book
@@ -181,6 +181,25 @@ def test_changed_under_way_no_answer_is_lost_or_mislabelled(
         assert verdict["model_version"] == versions[verdict["variant"]]
         assert verdict["threshold"] == thresholds[verdict["variant"]]
         assert not verdict["degraded"]
+
+
+def test_going_back_once_the_folder_of_the_start_holds_another_champion(
+    bundle: Bundle, models: Path, tmp_path: Path, fresh_events: list[AuthEvent]
+) -> None:
+    strict = Bundle.load(models / "strict")
+    fetched = tmp_path / "models"
+    copy_bundle(strict, fetched / "strict")
+    copy_bundle(bundle, fetched / FIRST)
+    start = copy_bundle(bundle, tmp_path / "champion")
+
+    async def talk(client: httpx.AsyncClient) -> list[dict[str, Any]]:
+        await route(client, json.dumps({"champion": {"version": "strict", "weight": 100}}).encode())
+        copy_bundle(strict, start.path)
+        await route(client, routed(100))
+        return await scored(client, fresh_events[:20])
+
+    answers = with_graph(start, talk, models_dir=fetched)
+    assert {answer["model_version"] for answer in answers} == {FIRST}
 
 
 @pytest.mark.parametrize(
