@@ -78,6 +78,8 @@ class Mailbox:
     logins: list[tuple[str, str]] = field(default_factory=list)
     data_replies: list[str] = field(default_factory=list)
     recipient_replies: dict[str, str] = field(default_factory=dict)
+    hang_ups: int = 0
+    """So many mails it takes without telling: the connection ends before its reply."""
     known: tuple[str, str] | None = None
     """User and password that it lets in; None: anybody, without."""
 
@@ -104,6 +106,10 @@ class Mailbox:
         if self.data_replies:
             return self.data_replies.pop(0)
         self.envelopes.append(envelope)
+        if self.hang_ups:
+            self.hang_ups -= 1
+            assert isinstance(server.transport, asyncio.Transport)
+            server.transport.abort()
         return "250 OK"
 
     def authenticate(
@@ -125,9 +131,10 @@ class Certificates:
 
 @asynccontextmanager
 async def mail_server(
-    mailbox: Mailbox, context: ssl.SSLContext | None, *, implicit: bool = False
+    mailbox: Mailbox, context: ssl.SSLContext | None, *, implicit: bool = False, port: int = 0
 ) -> AsyncIterator[int]:
-    """A mail server on a free port: TLS from the first byte, or STARTTLS, or neither."""
+    """A mail server on a port, a free one unless given: TLS from the first byte, or STARTTLS, or
+    neither."""
 
     sessions: list[_Session] = []
 
@@ -149,7 +156,8 @@ async def mail_server(
         return session
 
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(protocol, "127.0.0.1", 0, ssl=context if implicit else None)
+    encrypted = context if implicit else None
+    server = await loop.create_server(protocol, "127.0.0.1", port, ssl=encrypted)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
