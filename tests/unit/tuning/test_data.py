@@ -23,6 +23,21 @@ def test_reads_types_by_id_in_any_column_order(tmp_path: Path) -> None:
     assert not labels.knows("d")
 
 
+def test_campaigns_are_those_of_attacks_and_causes_those_of_ordinary_events(tmp_path: Path) -> None:
+    text = "event_id,is_anomaly,anomaly_type,campaign_id,cause\n"
+    text += "a,1,spray,c1,\nb,0,normal,,traveller\nc,1,spray,,night_shift\nd,0,normal,c1,\n"
+    labels = _labels(tmp_path, text)
+    assert labels.campaigns == {"a": "c1"}
+    assert labels.causes == {"b": "traveller"}
+
+
+def test_labels_without_campaigns_and_causes_have_none(tmp_path: Path) -> None:
+    labels = _labels(tmp_path, "event_id,is_anomaly\na,1\nb,0\n")
+    assert labels.types == {"a": UNTYPED, "b": None}
+    assert not labels.campaigns
+    assert not labels.causes
+
+
 def test_reads_gz_and_a_byte_order_mark(tmp_path: Path) -> None:
     path = tmp_path / "labels.csv.gz"
     path.write_bytes(gzip.compress(b"\xef\xbb\xbfevent_id,is_anomaly\na,1\n"))
