@@ -18,8 +18,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.features import CAP
+from preprocessing.features import CAP, NAMES
 from preprocessing.surprise import COMMONPLACE, Surprise, notable
+from preprocessing.trail import FIELDS, Trails
 
 Features = NDArray[np.float32]
 
@@ -29,6 +30,24 @@ COUNT = 2000
 MOST_RAISED = 3
 #: Decades beyond the commonplace, from a little under what is told as a reason.
 DECADES = (0.5, 4.0)
+
+
+_FIELDS = [field.name for field in FIELDS]
+#: The field of a step whose level is the whole units of a feature.
+_FIELD_OF: dict[str, str] = {
+    "hour_bits": "hour",
+    **{
+        f"{name}_user_bits": name
+        for name in ("country", "network", "device", "resource", "agent", "method")
+    },
+    "kind_user_bits": "habit",
+    "resource_tenant_bits": "tenant_resource",
+    "bytes_user": "bytes",
+    "home_distance": "away",
+    "user_failures": "failures",
+    "mfa_denials": "denials",
+    "rate": "rate",
+}
 
 
 def excursions(
@@ -49,6 +68,18 @@ def excursions(
             raised[:, index], np.maximum(made[:, index], value), made[:, index]
         )
     return np.clip(made, 0.0, CAP), drawn
+
+
+def shown(trails: Trails, made: Features) -> Trails:
+    """The trails (count, LENGTH, WIDTH) of the events that rows were made of, their last step
+    showing at least what the rows (count, d) do, in the fields of the same measure."""
+    changed = trails.copy()
+    for feature, field in _FIELD_OF.items():
+        column = _FIELDS.index(field)
+        most = FIELDS[column].levels - 1
+        level = np.minimum(made[:, NAMES.index(feature)], most).astype(np.uint8)
+        changed[:, -1, column] = np.maximum(changed[:, -1, column], level + 1)
+    return changed
 
 
 def _raised(rng: np.random.Generator, count: int, width: int) -> NDArray[np.bool_]:

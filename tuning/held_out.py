@@ -25,7 +25,7 @@ from preprocessing.trail import Trails
 from tuning import bundling
 from tuning.counting import Counts, Users, Values, alerts, objective, recall, resampled, with_made
 from tuning.data import Labels, fingerprint
-from tuning.excursions import excursions
+from tuning.excursions import excursions, shown
 from tuning.objective import Slices, truth
 from tuning.train import Features, Mask, Step, Trained, TrainingSettings, train
 
@@ -111,7 +111,7 @@ def compare(
     if labels is None:
         surprise = seen[0].scorer.ensemble.spec.surprise
         made, drawn = excursions(seen[0].features, surprise, seed=seed)
-        trails = seen[0].trails[drawn]
+        trails = shown(seen[0].trails[drawn], made)
         counts = [
             with_made(_alerts_all_false(one, parts.held_out), one.alerted(made, trails))
             for one in seen

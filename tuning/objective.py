@@ -25,7 +25,7 @@ from preprocessing.surprise import fit as fit_surprise
 from preprocessing.trail import Trails
 from tuning.counting import Users, alerts, objective, recall, resampled, with_made
 from tuning.data import Labels
-from tuning.excursions import excursions
+from tuning.excursions import excursions, shown
 from tuning.space import Choice, chosen
 from tuning.train import (
     Features,
@@ -117,13 +117,13 @@ def trial_data(
     nothing_known = np.zeros(len(training), np.bool_)
     found, _ = habits(training, nothing_known, settings, later=later, step=step)
     judged, anomalous = truth(later, labels, "validation")
-    made, trails = np.empty((0, 0), np.float32), found.trails[len(training) :]
-    drawn = np.empty(0, np.intp)
+    made, made_trails = np.empty((0, 0), np.float32), found.trails[:0]
     if labels is None:
         features = found.features(settings.windows)
         ordinary = features[: len(training)][found.ordinary(nothing_known, settings.windows)]
         surprise = fit_surprise(ordinary)
         made, drawn = excursions(features[len(training) :], surprise, seed=settings.seed)
+        made_trails = shown(found.trails[len(training) :][drawn], made)
     return TrialData(
         habits=found,
         training=len(training),
@@ -132,7 +132,7 @@ def trial_data(
         judged=judged,
         anomalous=anomalous,
         made=made,
-        made_trails=trails[drawn],
+        made_trails=made_trails,
         allowed=settings.budget,
         seed=settings.seed,
     )

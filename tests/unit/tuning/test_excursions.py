@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from preprocessing.features import CAP
+from preprocessing.features import CAP, NAMES
 from preprocessing.surprise import fit
-from tuning.excursions import DECADES, MOST_RAISED, Features, excursions
+from preprocessing.trail import FIELDS, LENGTH, WIDTH
+from tuning.excursions import DECADES, MOST_RAISED, Features, excursions, shown
 
 
 @pytest.fixture(scope="module")
@@ -37,3 +38,15 @@ def test_where_every_event_stands_out_they_are_the_base(rows: Features) -> None:
     loud = rows + np.float32(15)
     made, drawn = excursions(loud, fit(rows), seed=1, count=20)
     assert (made >= loud[drawn]).all()
+
+
+def test_the_last_step_of_a_trail_shows_what_was_made() -> None:
+    trails = np.ones((2, LENGTH, WIDTH), np.uint8)
+    made = np.zeros((2, len(NAMES)), np.float32)
+    made[1, NAMES.index("device_user_bits")] = 3.7
+    made[1, NAMES.index("bytes_user")] = 25.0
+    told = shown(trails, made)
+    fields = [field.name for field in FIELDS]
+    assert (told[1, -1, fields.index("device")], told[1, -1, fields.index("bytes")]) == (4, 8)
+    np.testing.assert_array_equal(told[0], trails[0])
+    np.testing.assert_array_equal(told[:, :-1], trails[:, :-1])
