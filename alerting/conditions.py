@@ -98,6 +98,8 @@ class Facts:
     severity: Severity
     score: float
     reasons: frozenset[str]
+    main_reasons: frozenset[str]
+    """The main reason of the event, or of every event of the alert."""
     users: tuple[str, ...]
     addresses: tuple[str, ...]
     at_s: float
@@ -113,25 +115,19 @@ class Matcher:
     def holds(self, condition: Condition, facts: Facts, *, every: bool = False) -> bool:
         """Whether everything the condition asks for is so.
 
-        With ``every`` all users and addresses must match, not only any: who silences one user does
-        not silence an attack on thirty.
+        With ``every`` all users, addresses and main reasons must match, not only any: who silences
+        one user does not silence an attack on thirty, and who silences odd hours does not silence
+        the takeover that happens at night.
         """
-        quantify = all if every else any
+        quantify = _all if every else _any
         return (
             _severe(condition, facts)
             and self._when(condition, facts.at_s)
-            and (not condition.reasons or not facts.reasons.isdisjoint(condition.reasons))
-            and (not condition.users or quantify(map(_matches(condition.users), facts.users)))
-            and (not condition.groups or quantify(map(self._in(condition.groups), facts.users)))
+            and (not condition.reasons or _told(condition.reasons, facts, every=every))
+            and (not condition.users or quantify(_matches(condition.users), facts.users))
+            and (not condition.groups or quantify(self._in(condition.groups), facts.users))
             and not any(map(self._in(condition.not_groups), facts.users))
-            and (
-                not condition.addresses
-                or (
-                    bool(facts.addresses)
-                    and quantify(map(_within(condition.addresses), facts.addresses))
-                )
-            )
-            and not (every and len(facts.users) >= MOST_LISTED)
+            and (not condition.addresses or quantify(_within(condition.addresses), facts.addresses))
         )
 
     def _in(self, groups: tuple[str, ...]) -> Callable[[str], bool]:
@@ -150,6 +146,7 @@ def facts_of_event(occurrence: Occurrence) -> Facts:
         severity=occurrence.severity,
         score=verdict.score,
         reasons=frozenset(reason.code for reason in verdict.reasons),
+        main_reasons=frozenset(reason.code for reason in verdict.reasons[:1]),
         users=(verdict.user_id,),
         addresses=(occurrence.address,) if occurrence.address else (),
         at_s=occurrence.at_s,
@@ -163,6 +160,7 @@ def facts_of_alert(alert: Alert, now_s: float) -> Facts:
         severity=alert.severity,
         score=alert.lead.verdict.score,
         reasons=frozenset(codes | alert.reasons.keys()),
+        main_reasons=frozenset(alert.reasons),
         users=alert.users,
         addresses=alert.addresses,
         at_s=now_s,
@@ -176,6 +174,21 @@ def _severe(condition: Condition, facts: Facts) -> bool:
     if below is not None and rank(facts.severity) >= rank(below):
         return False
     return condition.score_below is None or facts.score < condition.score_below
+
+
+def _told(codes: tuple[str, ...], facts: Facts, *, every: bool) -> bool:
+    if every:
+        return facts.main_reasons.issubset(codes)
+    return not facts.reasons.isdisjoint(codes)
+
+
+def _any(matches: Callable[[str], bool], names: tuple[str, ...]) -> bool:
+    return any(map(matches, names))
+
+
+def _all(matches: Callable[[str], bool], names: tuple[str, ...]) -> bool:
+    """Of a list that is full nobody knows who else would belong on it."""
+    return 0 < len(names) < MOST_LISTED and all(map(matches, names))
 
 
 def _matches(patterns: Sequence[str]) -> Callable[[str], bool]:

@@ -30,7 +30,7 @@ from alerting.notifiers.base import ATTEMPT_S, Notifier, Rejected, Retryable
 from alerting.observing import Observe, unobserved
 from alerting.rules import Retry
 from alerting.secret import SecretMissing
-from alerting.stages.retry import Retries
+from alerting.stages.retry import Retries, asked_s
 
 LOG = logging.getLogger("ztad.alerting")
 
@@ -120,8 +120,7 @@ class Courier:
             LOG.warning("channel %s: message %s waits: %s", self.channel, after.delivery_id,
                         after.problem)  # fmt: skip
         if isinstance(why, Retryable):
-            asked_s = why.retry_after_s or 0.0
-            self._rests_until_s = now_s + max(self._around.retry.first, asked_s)
+            self._rests_until_s = now_s + max(self._around.retry.first, asked_s(why))
         await self._around.log.put(after)
 
     async def _send(self, delivery: Delivery) -> None:

@@ -147,7 +147,7 @@ def retry_after_s(header: str, now_s: float) -> float | None:
     (120.0, 60.0)
     >>> retry_after_s("soon", 0.0)
     """
-    if header.strip().isdigit():
+    if header.strip().isdecimal():
         return float(header)
     try:
         at = parsedate_to_datetime(header)

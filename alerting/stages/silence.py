@@ -9,7 +9,8 @@ from alerting.stages.base import Notice
 
 
 class Silenced:
-    """Holds alerts that a silence covers. All users of an alert must be covered, not just one."""
+    """Holds alerts that a silence covers. All users, addresses and main
+    reasons of an alert must be covered, not just one."""
 
     def __init__(self, log: AlertLog, matcher: Matcher) -> None:
         self._log = log

@@ -17,6 +17,7 @@ MATCHER = Matcher({"admins": ("root", "adm-*")}, {"night": Times.model_validate(
 def facts(**changed: Any) -> Facts:
     given: dict[str, Any] = {
         "severity": "high", "score": 0.999, "reasons": frozenset({"impossible_travel"}),
+        "main_reasons": frozenset({"impossible_travel"}),
         "users": ("ann",), "addresses": (ADDRESS,), "at_s": NOW_S,
     }  # fmt: skip
     return Facts(**(given | changed))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from alerting.alert import WAVE, Alert, Occurrence
+from alerting.alert import MOST_LISTED, WAVE, Alert, Occurrence
 from alerting.conditions import Matcher
 from alerting.log import Delivery, DeliveryState, Matchers, News, Silence
 from alerting.memory_log import MemoryLog
@@ -157,6 +157,20 @@ def test_silencing_one_user_does_not_silence_an_attack_on_many() -> None:
     spray = replace(alert(user="ann"), users=("ann", "bob"))
     assert silenced(spray, users=("ann",)) == ""
     assert silenced(spray, users=("ann", "bob")) == "silenced: s1"
+
+
+def test_silencing_one_reason_does_not_silence_another() -> None:
+    night = replace(alert(code="off_hours_login"), reasons={"off_hours_login": 2})
+    worse = replace(night, reasons={"off_hours_login": 2, "brute_force_success": 1})
+    assert silenced(night, reasons=("off_hours_login",)) == "silenced: s1"
+    assert silenced(worse, reasons=("off_hours_login",)) == ""
+
+
+def test_an_address_is_silenced_however_many_it_tries() -> None:
+    users = tuple(f"user-{n}" for n in range(MOST_LISTED))
+    scan = replace(alert(), users=users)
+    assert silenced(scan, addresses=(ADDRESS,)) == "silenced: s1"
+    assert silenced(scan, users=("user-*",)) == ""  # who else was tried is not listed
 
 
 def inhibited(cover: Alert | None, made: Alert) -> str:
@@ -344,6 +358,7 @@ def test_pauses_are_spread() -> None:
 def test_a_channel_that_says_how_long_is_believed() -> None:
     assert retried(1, Retryable("slow down", 1800.0)).due_s == NOW_S + 1800
     assert retried(8, Retryable("slow down", 1.0)).due_s == NOW_S + 300
+    assert retried(1, Retryable("come back in a year", 3e7)).due_s == NOW_S + 3600
 
 
 def test_a_message_is_given_up_at_its_age_and_not_before() -> None:
