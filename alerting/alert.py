@@ -41,6 +41,7 @@ FAMILIES: dict[str, str] = {
     "service_interactive": "service",
     "session_moved": "session",
     "factor_changed": "factor",
+    "known_attacker": "attacker",
     "multiple_failed_logins": "guessing",
     "failures_from_address": "guessing",
     "password_spraying": "guessing",
