@@ -47,8 +47,12 @@ class OneClassSVM:
         best with 2 % attacks among the training rows and equal to 0.05 without.
     width
         Kernel coefficient times the number of features, above 0. Larger follows the training
-        events more closely. Of 0.03 to 25, 3 had the best average precision with attacks among
-        the training rows, and 6 to 12 without.
+        events more closely, so that odd values which ordinary events show together count for
+        less than the same values apart. In the generator's enterprise scenario (0.5 % anomalous,
+        50,000 events, seeds 31 to 33, judged on the last 40 %) average precision is 0.26, 0.33
+        and 0.41 at 3, 0.35, 0.39 and 0.53 at 10, 0.36, 0.39 and 0.54 at 20; with 40 % attacks
+        from the first day ROC-AUC is 0.917, 0.924 and 0.927. With few features, float32 loses
+        digits of far events at 20.
     max_rows
         Training rows used, drawn by `seed` when there are more, 1 or more.
     seed
@@ -76,7 +80,7 @@ class OneClassSVM:
     tile: ClassVar[int] = 512
 
     def __init__(
-        self, *, nu: float = 0.1, width: float = 3.0, max_rows: int = 3000, seed: int = 0
+        self, *, nu: float = 0.1, width: float = 10.0, max_rows: int = 3000, seed: int = 0
     ) -> None:
         require(0 < nu <= 1, self.name, "nu", nu, "above 0 and at most 1")
         require(0 < width < np.inf, self.name, "width", width, "above 0")
