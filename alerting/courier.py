@@ -149,11 +149,17 @@ class Courier:
             return None
         if delivery.kind == "digest":
             return digest_message(delivery.delivery_id, alerts, link=link)
-        return alert_message(delivery.delivery_id, await self._told(alerts[0]), link=link)
+        told, update = await self._told(alerts[0]), await self._told_before(alerts[0])
+        return alert_message(delivery.delivery_id, told, update=update, link=link)
 
     async def _told(self, alert: Alert) -> Told:
         chain = await self._around.log.chain(alert.alert_id, first=FIRST_EVENTS, last=LAST_EVENTS)
         return Told(alert, tuple(chain), max(0, alert.events - len(chain)))
+
+    async def _told_before(self, alert: Alert) -> bool:
+        """Whether this channel took a message of the alert, a digest or one of its own."""
+        made = await self._around.log.deliveries(alert.alert_id)
+        return any(each.channel == self.channel and each.state == "sent" for each in made)
 
     async def _close_digest(self) -> None:
         """Once the first of what is held is due, everything held becomes one message."""

@@ -37,7 +37,8 @@ class Message:
     """One message. ``delivery_id`` is its identity: a repeat has the same, another never has.
 
     ``total`` counts the alerts of a digest, of which ``told`` holds the most severe ones;
-    ``severities`` counts them all. ``link`` is ztad's address, empty if unknown.
+    ``severities`` counts them all. ``update`` is whether the channel has told of this alert before.
+    ``link`` is ztad's address, empty if unknown.
     """
 
     delivery_id: str
@@ -45,6 +46,7 @@ class Message:
     told: tuple[Told, ...]
     total: int = 1
     severities: tuple[tuple[Severity, int], ...] = ()
+    update: bool = False
     link: str = ""
 
     @property
@@ -52,15 +54,10 @@ class Message:
         """The worst of all its alerts."""
         return worst(severity for severity, _ in self.severities)
 
-    @property
-    def update(self) -> bool:
-        """Whether people have been told of this alert before."""
-        return self.kind == "alert" and self.told[0].alert.revision > 1
 
-
-def alert_message(delivery_id: str, told: Told, *, link: str = "") -> Message:
+def alert_message(delivery_id: str, told: Told, *, update: bool = False, link: str = "") -> Message:
     """A message about one alert."""
-    return Message(delivery_id, "alert", (told,), 1, ((told.alert.severity, 1),), link)
+    return Message(delivery_id, "alert", (told,), 1, ((told.alert.severity, 1),), update, link)
 
 
 def digest_message(delivery_id: str, alerts: Sequence[Alert], *, link: str = "") -> Message:
@@ -70,7 +67,7 @@ def digest_message(delivery_id: str, alerts: Sequence[Alert], *, link: str = "")
               for severity in reversed(SEVERITY_ORDER)]  # fmt: skip
     told = tuple(Told(alert, (alert.lead,)) for alert in ordered[:MOST_DIGESTED])
     some = tuple((severity, count) for severity, count in counts if count)
-    return Message(delivery_id, "digest", told, len(alerts), some, link)
+    return Message(delivery_id, "digest", told, len(alerts), some, link=link)
 
 
 def sample_message(delivery_id: str, now_s: float, *, link: str = "") -> Message:
@@ -95,7 +92,7 @@ def sample_message(delivery_id: str, now_s: float, *, link: str = "") -> Message
         revision=1,
     )
     told = (Told(alert, (occurrence,)),)
-    return Message(delivery_id, "test", told, 1, ((alert.severity, 1),), link)
+    return Message(delivery_id, "test", told, 1, ((alert.severity, 1),), link=link)
 
 
 def _sample(now_s: float) -> Occurrence:

@@ -210,6 +210,7 @@ def test_what_becomes_severe_leaves_the_digest() -> None:
         desk.clock.advance(6 * 3600)
         await desk.work()
         assert [message.kind for message in desk.sent()] == ["alert", "digest"]
+        assert not desk.sent()[0].update  # the telling before it was put off, and never sent
         assert [each.alert.users for each in desk.sent()[1].told] == [("bob",)]
 
     day("channels: {soc: {type: memory, digest: {below: high, every: 6h}}}\notherwise: [soc]", play)

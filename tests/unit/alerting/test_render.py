@@ -13,15 +13,15 @@ from ensemble.verdict import Reason
 from tests.unit.alerting.making import NOW_S, alert, event, message, occurrence
 
 
-def chained(events: int, *, omitted: int = 0, **changed: Any) -> Message:
+def chained(events: int, *, omitted: int = 0, update: bool = False, **changed: Any) -> Message:
     chain = tuple(occurrence(f"e{n}", at_s=NOW_S + n) for n in range(events))
     made = replace(alert("e0"), events=events + omitted, **changed)
-    return alert_message("d1", Told(made, chain, omitted))
+    return alert_message("d1", Told(made, chain, omitted), update=update)
 
 
 def test_a_subject_says_how_severe_who_what_and_how_much() -> None:
     assert subject(message("ann")) == "[HIGH] ann: impossible travel"
-    many = chained(3, reasons={"unusual_device": 2, "impossible_travel": 1}, revision=2)
+    many = chained(3, reasons={"unusual_device": 2, "impossible_travel": 1}, update=True)
     assert subject(many) == "[HIGH] update: ann: impossible travel and 1 more, 3 events"
     assert subject(sample_message("t", NOW_S)).startswith("[TEST] [HIGH] test.user@example.org: ")
     digest = digest_message("d", [alert("e1", severity="low"), alert("e2", severity="critical")])
@@ -29,9 +29,9 @@ def test_a_subject_says_how_severe_who_what_and_how_much() -> None:
 
 
 def test_an_update_says_so() -> None:
-    assert "UPDATE" in text(chained(1, revision=2))
-    assert "UPDATE" not in text(chained(1, revision=1))
-    assert "UPDATE" in html(chained(1, revision=2))
+    assert "UPDATE" in text(chained(1, update=True))
+    assert "UPDATE" not in text(chained(1))
+    assert "UPDATE" in html(chained(1, update=True))
 
 
 @pytest.mark.parametrize("write", [text, html, chat])
