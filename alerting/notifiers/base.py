@@ -44,6 +44,10 @@ class Digest(Strict):
         return self
 
 
+#: What people read one by one: ``low`` alerts, most of which are single events, come once a day.
+DAILY = Digest(below="medium", at=7 * 60 + 30)
+
+
 class ChannelSettings(Strict):
     """What every channel has; each notifier adds its own."""
 

@@ -16,7 +16,16 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from pydantic import model_validator
 
 from alerting.message import Message
-from alerting.notifiers.base import ATTEMPT_S, ChannelSettings, Rejected, Retryable, hush, refusal
+from alerting.notifiers.base import (
+    ATTEMPT_S,
+    DAILY,
+    ChannelSettings,
+    Digest,
+    Rejected,
+    Retryable,
+    hush,
+    refusal,
+)
 from alerting.render import chat, subject
 from alerting.secret import Secret, Secrets, Template
 from alerting.shown import shown, shown_in_chat
@@ -35,6 +44,7 @@ _KIND: dict[Severity, str] = {
 class ChatSettings(ChannelSettings):
     """Where to: ``url: slack://${TOKEN}/#soc`` or ``url_file: PATH``."""
 
+    digest: Digest | None = DAILY
     url: Template | None = None
     url_file: Path | None = None
 

@@ -18,7 +18,15 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from alerting.message import Message
-from alerting.notifiers.base import ATTEMPT_S, ChannelSettings, Rejected, Retryable, tls_context
+from alerting.notifiers.base import (
+    ATTEMPT_S,
+    DAILY,
+    ChannelSettings,
+    Digest,
+    Rejected,
+    Retryable,
+    tls_context,
+)
 from alerting.render import html, subject, text
 from alerting.secret import Reference, Secret, Secrets
 from alerting.shown import shown
@@ -41,6 +49,7 @@ Mailbox = Annotated[str, StringConstraints(max_length=320), AfterValidator(_mail
 class EmailSettings(ChannelSettings):
     """A mail server and who is written to. User and password are references or files."""
 
+    digest: Digest | None = DAILY
     host: Annotated[str, StringConstraints(min_length=1, max_length=253)]
     port: Annotated[int, Field(ge=1, le=65535)] = 587
     security: Literal["starttls", "tls"] = "starttls"

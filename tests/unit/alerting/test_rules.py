@@ -10,6 +10,7 @@ import pytest
 import alerting
 from alerting.conditions import Condition
 from alerting.notifiers import NOTIFIERS, notifier_type
+from alerting.notifiers.base import Digest
 from alerting.rules import MOST_BYTES, Grouping, ReasonRule, Retry, Rules, load
 from alerting.strict import RulesError
 
@@ -117,3 +118,16 @@ def test_the_docs_name_every_key_channel_and_condition() -> None:
     names |= {"rate", "digest"}
     missing = {name for name in names if not re.search(rf"`[^`]*\b{name}\b[^`]*`", page)}
     assert missing == set()
+
+
+def test_low_alerts_reach_people_once_a_day_unless_the_file_says_otherwise() -> None:
+    text = """
+    channels:
+      mail: {type: email, host: h, sender: z@x.example, to: [s@x.example]}
+      chat: {type: chat, url: "ntfys://${TOPIC}"}
+      every: {type: chat, url: "ntfys://${TOPIC}", digest: null}
+      cases: {type: webhook, url: "https://x.example", secret: "${KEY}"}
+    """
+    digests = {name: each.digest for name, each in load(text).channels.items()}
+    assert digests["mail"] == digests["chat"] == Digest(below="medium", at=450)
+    assert digests["every"] is digests["cases"] is None
