@@ -35,7 +35,7 @@ LEAST_SPREAD = 0.5
 WINSOR_EVENTS = 8.0
 
 #: Transfers of a user until which the long memory follows the short one.
-ANCHOR_EVENTS = 10.0
+ANCHOR_EVENTS = 6.0
 #: Thereafter usual sizes may double in this time and seem usual, seconds: two months.
 DOUBLING_S = 60 * 86400.0
 

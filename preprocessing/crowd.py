@@ -2,9 +2,9 @@
 
 A crowd keeps, for every value of a field, a bitmap with one bit per user. Two bitmaps and one
 ``&`` tell how many users share two values, so a user's peers need no clusters: they are those who
-share the most resources with that user, found when somebody asks. In a tenant of many users only
-a sample of them takes part, always the same ones (a hash of the name), so that bitmaps stay sparse
-and memory stays bounded: at most 370 bytes per value.
+share the most resources with that user. In a tenant of many users only a sample of them takes part,
+always the same ones (a hash of the name), so that bitmaps stay sparse and memory stays bounded: at
+most 370 bytes per value.
 
 Two generations fade in turn: a crowd knows the last one to two periods.
 """

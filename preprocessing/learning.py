@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from math import log2
 
-from preprocessing.crowd import slot
+from preprocessing.baseline import HABIT
+from preprocessing.crowd import SLOTS, slot
 from preprocessing.history import DAY_S, SHARED, HistorySettings
 from preprocessing.state import Baseline, Device, Sighting, State, Tenant
 
 _SHARED = len(SHARED)
+_RESOURCE = SHARED.index("resource")
+#: Most resources of a user by which peers are found.
+MOST_HABITS = 16
 #: What users share is remembered for one to two of these periods, seconds.
 CROWD_S = 30 * DAY_S
+#: The tenant is told what a user uses every week; while the user is young every day, and at first
+#: whenever the number of events has doubled.
+YOUNG_EVENTS = 200.0
+WEEK_S = 7 * DAY_S
+_TOLD_AT = frozenset({2.0, 4.0, 8.0, 16.0, 32.0})
 
 
 def learn(seen: Sighting, state: State, settings: HistorySettings) -> None:
@@ -34,8 +43,9 @@ def learn(seen: Sighting, state: State, settings: HistorySettings) -> None:
     base.events += 1.0
     _learn_amounts(seen, base, settings.user_limit)
     _learn_amounts(seen, tenant.baseline, settings.tenant_limit)
-    _learn_sums(seen, base, settings.user_limit)
-    _learn_sums(seen, tenant.baseline, settings.tenant_limit)
+    if seen.new or seen.size:
+        _learn_sums(seen, base, settings.user_limit)
+        _learn_sums(seen, tenant.baseline, settings.tenant_limit)
     if event.action == "transfer" and event.bytes_transferred is not None:
         base.anchor.follow(base.transfer, seen.at_s)
     _learn_values(seen, base, tenant, settings)
@@ -94,21 +104,25 @@ def _learn_values(
         else:
             firsts.events += 1.0
             firsts.firsts += field.learn(value, limit, most)
-    if seen.at_s >= base.told_s + DAY_S:
+    every_s = DAY_S if base.events < YOUNG_EVENTS else WEEK_S
+    if seen.at_s >= base.told_s + every_s or base.events in _TOLD_AT:
         base.told_s = seen.at_s
         _tell_crowd(seen, base, tenant, settings.tenant_values)
 
 
 def _tell_crowd(seen: Sighting, base: Baseline, tenant: Tenant, most_values: int) -> None:
-    """Once a day, have the tenant know what a user uses."""
-    tenant.crowd.turn(seen.at_s, CROWD_S)
-    bit = slot(seen.event.user_id, tenant.users)
-    if bit < 0:
-        return
-    tenant.crowd.join(bit)
-    for field in range(_SHARED):
-        for value in base.fields[field].counts:
-            tenant.crowd.add(field, value, bit, most_values)
+    """Have the tenant know what a user uses, and the user's peers found."""
+    user_id, crowd = seen.event.user_id, tenant.crowd
+    crowd.turn(seen.at_s, CROWD_S)
+    bit = slot(user_id, tenant.users)
+    if bit >= 0:
+        crowd.join(bit)
+        for field in range(_SHARED):
+            for value in base.fields[field].counts:
+                crowd.add(field, value, bit, most_values)
+    habits = [name for name, count in base.fields[_RESOURCE].counts.items() if count >= HABIT]
+    peers = crowd.peers(habits[:MOST_HABITS], 1 << slot(user_id, 0))
+    base.peers = peers.to_bytes(SLOTS // 8, "little") if peers else b""
 
 
 def _learn_regular(user_id: str, source_ip: str, state: State, egress_users: int) -> None:
@@ -130,6 +144,6 @@ def _learn_owner(user_id: str, device_id: str, state: State, most: int) -> None:
     if device is None:
         state.devices.promote(device_id, Device([user_id]))
         return
-    state.devices.use(device_id, device)
-    if len(device.regulars) < most and user_id not in device.regulars:
+    state.devices.learned.move_to_end(device_id)
+    if user_id not in device.regulars and len(device.regulars) < most:
         device.regulars.append(user_id)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import log2, sqrt
 
 from preprocessing.accumulated import NO_SUMS, SIZE_UNIT, SUMS, UNKNOWN
-from preprocessing.baseline import HABIT, PRIOR_EVENTS, Place, rarities
+from preprocessing.baseline import PRIOR_EVENTS, Place, rarities
 from preprocessing.crowd import peer_bits, slot, tenant_bits
 from preprocessing.event import AuthEvent
 from preprocessing.geo import distance_km
@@ -33,6 +33,7 @@ _DEVICE = CATEGORIES.index("device")
 _AGENT = CATEGORIES.index("agent")
 _KIND = CATEGORIES.index("kind")
 _NO_SPRAY = (0.0, 0.0)
+_STAYED = (0.0, 0.0, 0.0)
 #: As long ago as makes no difference, seconds.
 NEVER_S = 1e9
 _NOTHING_ADDED = (*NO_SUMS, *(UNKNOWN,) * len(SUMS))
@@ -44,8 +45,6 @@ MOVED_BITS = 2.0
 #: but one of the person on whose own device it is used, its administrator. Ours: administrators
 #: misuse accounts too, so it is not nothing.
 COLLEAGUE_SHARE = 0.3
-#: Most resources of a user by which peers are found.
-MOST_HABITS = 16
 #: Users, each lately there for the first time and on a device of their own, who make an address an
 #: exit at once: no thief has the devices of three people.
 ENOUGH_VISITORS = 3
@@ -66,6 +65,7 @@ class Lookup:
         ours = tenant.baseline
         self._ours = ours
         self._tenant = tenant
+        self._everybody = tenant.crowd.everybody()
         self._few = max(LEAST_ADOPTERS, sqrt(tenant.users) / 4)
         self._settings = settings
         self._late_s = settings.late_s
@@ -121,7 +121,7 @@ class Lookup:
             self._failure_bits(base) if failed else 0.0,
             self._new_user_bits if failed and not base.events else 0.0,
             0.0 if failed else 1.0,
-            base.events,
+            base.events - user.since,
             failures_hour,
             theirs_hour,
             denials_hour,
@@ -149,10 +149,9 @@ class Lookup:
         use as well, in keeping with themselves, is that much less surprising, and so is what
         is usual for a service account's administrator: ``user_bits`` too.
         """
-        crowd, user_id = self._tenant.crowd, seen.event.user_id
-        own = 1 << max(0, slot(user_id, 0))
-        everybody = crowd.everybody()
-        peers = -1
+        crowd, everybody = self._tenant.crowd, self._everybody
+        peers = int.from_bytes(base.peers, "little")
+        own = -1
         views = [0.0] * (2 * _SHARED)
         home_share = 1.0
         for field in seen.fresh:
@@ -163,11 +162,9 @@ class Lookup:
             if field >= _SHARED:
                 user_bits[field] *= COLLEAGUE_SHARE if owned else 1.0
                 continue
+            if own < 0:
+                own = 1 << slot(seen.event.user_id, 0)
             users = crowd.users(field, value) & ~own
-            if peers < 0:
-                habits = base.fields[_RESOURCE].counts
-                known = [name for name, count in habits.items() if count >= HABIT]
-                peers = crowd.peers(known[:MOST_HABITS], own)
             share = self._adopted(field, value, users, own)
             if owned and field != _RESOURCE:
                 share *= COLLEAGUE_SHARE
@@ -261,10 +258,15 @@ class Lookup:
 
 def _moved(seen: Sighting, user_bits: Sequence[float]) -> tuple[float, float, float]:
     """Where an event left what its session began with: device, agent, network; in bits."""
-    session = seen.session
+    session, values = seen.session, seen.values
     if session is None:
-        return 0.0, 0.0, 0.0
-    values = seen.values
+        return _STAYED
+    if (
+        values[_DEVICE] == session.device
+        and values[_AGENT] == session.agent
+        and values[_NETWORK] == session.network
+    ):
+        return _STAYED
     began = ((_DEVICE, session.device), (_AGENT, session.agent), (_NETWORK, session.network))
     device, agent, network = (
         MOVED_BITS + user_bits[field]

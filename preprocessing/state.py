@@ -27,11 +27,12 @@ from preprocessing.baseline import (
 )
 from preprocessing.crowd import Crowd
 from preprocessing.event import AuthEvent
+from preprocessing.feedback import Ledger, Remembered
 from preprocessing.history import CATEGORIES, HistoryError, HistorySettings
 from preprocessing.seen import SeenIds
 from preprocessing.values import Values, values_of
 
-SNAPSHOT_FORMAT = 6
+SNAPSHOT_FORMAT = 7
 
 #: Failures over which the share of unknown users is taken, half to all of them.
 MOST_FAILING = 1000.0
@@ -45,6 +46,8 @@ class Baseline(msgspec.Struct, array_like=True, gc=False):
     first_s: float = 0.0
     #: When the crowd was last told of all the habits.
     told_s: float = 0.0
+    #: Bitmap of the peers as of then (preprocessing/crowd.py), empty without any.
+    peers: bytes = b""
     events: float = 0.0
     failures: float = 0.0
     rhythm: Rhythm = msgspec.field(default_factory=Rhythm)
@@ -75,7 +78,8 @@ class User(msgspec.Struct, array_like=True, gc=False):
     """One user: activity, recorded at once, and a baseline once something was learned.
 
     ``factor_s`` is when a second factor was last given up or enrolled without one.
-    ``trail`` holds the steps of the last events (preprocessing/trail.py).
+    ``trail`` holds the steps of the last events (preprocessing/trail.py). ``since`` is how many
+    were learned before the user was last away for long: learning mode counts from there.
     """
 
     newest_s: float = 0.0
@@ -86,6 +90,7 @@ class User(msgspec.Struct, array_like=True, gc=False):
     sums: Sums | None = None
     factor_s: float = 0.0
     trail: bytes = b""
+    since: float = 0.0
 
 
 class AddressFailures(msgspec.Struct, array_like=True, gc=False):
@@ -189,6 +194,19 @@ def sighting(event: AuthEvent) -> Sighting:
     return Sighting(event, at_s, hour, day, values_of(event))
 
 
+def remembered(seen: Sighting) -> Remembered:
+    """A sighting as it is written down."""
+    return Remembered(seen.event, seen.rate, seen.new, seen.size, seen.sums, seen.spray)
+
+
+def sighting_of(item: Remembered) -> Sighting:
+    """The sighting that was written down."""
+    seen = sighting(item.event)
+    seen.rate, seen.sums = item.rate, item.sums
+    seen.new, seen.size, seen.spray = item.new, item.size, item.spray
+    return seen
+
+
 class Known(Generic[T]):
     """Names and what is known of each, in two tiers that forget the longest unused name.
 
@@ -224,6 +242,11 @@ class Known(Generic[T]):
         while len(self.learned) > self._most_learned:
             self.learned.popitem(last=False)
 
+    def demote(self, name: str, entry: T) -> None:
+        """Nothing that was learned of ``name`` is left."""
+        self.learned.pop(name, None)
+        self.use(name, entry)
+
     def fill(self, learned: dict[str, T], strangers: dict[str, T]) -> None:
         """Take over both tiers of a snapshot, as far as they fit."""
         for name, entry in strangers.items():
@@ -234,7 +257,8 @@ class Known(Generic[T]):
 
 @dataclass(slots=True)
 class State:
-    """All of a history. ``pending`` maps the id of each unlearned event to it, oldest first."""
+    """All of a history. ``pending`` maps the id of each unlearned event to it, oldest first,
+    ``learned`` that of each lately learned one; ``ledger`` is what analysts said."""
 
     users: Known[User]
     addresses: Known[Address]
@@ -243,15 +267,8 @@ class State:
     sessions: OrderedDict[str, Session] = field(default_factory=OrderedDict)
     tenant: Tenant = field(default_factory=Tenant)
     pending: OrderedDict[str, Sighting] = field(default_factory=OrderedDict)
-
-
-class _Pending(msgspec.Struct, array_like=True):
-    event: AuthEvent
-    rate: float
-    new: float
-    size: float
-    sums: Four
-    spray: float
+    learned: OrderedDict[str, Sighting] = field(default_factory=OrderedDict)
+    ledger: Ledger = field(default_factory=Ledger)
 
 
 class _Snapshot(msgspec.Struct, array_like=True):
@@ -264,7 +281,9 @@ class _Snapshot(msgspec.Struct, array_like=True):
     sessions: dict[str, Session]
     tenant: Tenant
     seen: dict[str, int]
-    pending: list[_Pending]
+    pending: list[Remembered]
+    learned: list[Remembered]
+    ledger: Ledger
 
 
 class _Header(msgspec.Struct, array_like=True):
@@ -286,8 +305,7 @@ def empty(settings: HistorySettings) -> State:
 
 
 def encode(state: State, *, seen: bool) -> bytes:
-    """The state as bytes; ``seen=False`` leaves out ids, sessions and pending events."""
-    pending = state.pending.values() if seen else ()
+    """The state as bytes; ``seen=False`` leaves out ids, sessions, events and feedback."""
     return msgspec.msgpack.encode(
         _Snapshot(
             SNAPSHOT_FORMAT,
@@ -299,7 +317,9 @@ def encode(state: State, *, seen: bool) -> bytes:
             state.sessions if seen else {},
             state.tenant,
             state.seen.stamps if seen else {},
-            [_Pending(i.event, i.rate, i.new, i.size, i.sums, i.spray) for i in pending],
+            [remembered(one) for one in state.pending.values()] if seen else [],
+            [remembered(one) for one in state.learned.values()] if seen else [],
+            state.ledger if seen else Ledger(),
         )
     )
 
@@ -323,8 +343,8 @@ def decode(data: bytes, settings: HistorySettings) -> State:
     for name in list(snapshot.sessions)[-settings.most_sessions :]:
         state.sessions[name] = snapshot.sessions[name]
     for pending in snapshot.pending[-settings.most_pending :]:
-        item = sighting(pending.event)
-        item.rate, item.sums = pending.rate, pending.sums
-        item.new, item.size, item.spray = pending.new, pending.size, pending.spray
-        state.pending[item.event.event_id] = item
+        state.pending[pending.event.event_id] = sighting_of(pending)
+    for learned in snapshot.learned[-settings.most_learned :]:
+        state.learned[learned.event.event_id] = sighting_of(learned)
+    state.ledger = snapshot.ledger
     return state
