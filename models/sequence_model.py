@@ -41,9 +41,13 @@ class SequenceModel:
 
     When it fails: nothing but the last sixteen events of one user is seen, so an attack spread over
     many users, or over weeks, is a strange step here and there; what an intruder does exactly as
-    the user would leaves no mark. Of a user's first events nothing is unlikely. Cost: fitting takes
-    5 to 15 s for 12,000 trails on one core beside the import of TensorFlow; scoring is sixteen
-    steps of a small network for each event.
+    the user would leaves no mark. Of a user's first events nothing is unlikely. It adds little to
+    the other three: on `enterprise` (40,000 events, seeds 201 to 203, trained on the first 60 %)
+    average precision of the ensemble is 0.732, 0.455 and 0.621 with it, 0.724, 0.481 and 0.587
+    without; on `seedlike` (12,000, seed 201) 0.935 and 0.926.
+
+    Cost: fitting takes 10 to 30 s for 12,000 trails on one busy core beside the import of
+    TensorFlow; ONNX Runtime scores 37,000 trails a second at batch 256 there.
 
     Parameters
     ----------
