@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ensemble.calibration import Calibration
 from ensemble.combine import Method, combine, surprise
-from ensemble.reasons import COMBINATION, REASONS, reasons
+from ensemble.reasons import COMBINATION, KNOWN_ATTACKER, REASONS, reasons
 from ensemble.verdict import Reason, Verdict, decide
 from preprocessing.features import DEFAULT_WINDOWS, Windows
 from preprocessing.prepare import Context, Lens
@@ -22,6 +22,9 @@ Values = NDArray[np.float64]
 
 #: Decades of rarity that are told apart; what is rarer than one in 10^9 is the last.
 MOST_DECADES = 10
+#: Events of an attacker whom an analyst has found count as at least this many times rarer than the
+#: threshold demands: of severity high.
+KNOWN_TIMES = 200.0
 
 
 class EnsembleSpec(msgspec.Struct, frozen=True):
@@ -105,6 +108,9 @@ class Ensemble:
         names = list(raw)
         exceedances = self._exceedances(raw)
         exceedance = self.spec.combined.exceedance(self._combine(exceedances, names))
+        if context.marked:
+            most = (1.0 - self.spec.threshold) / KNOWN_TIMES
+            exceedance[context.marked] = np.minimum(exceedance[context.marked], most)
         calibrated = (1.0 - exceedances).T.tolist()
         verdicts = self._verdicts(features, context, names, calibrated, exceedance, origin)
         return Decided(
@@ -161,6 +167,11 @@ class Ensemble:
         self, values: NDArray[np.float32], context: Context, row: int
     ) -> tuple[Reason, ...]:
         evidence = context.evidence.get(row)
+        if row in context.marked:
+            attack = REASONS[KNOWN_ATTACKER].attack
+            text = "an analyst found an attacker in this user's name who used the same"
+            known = Reason(KNOWN_ATTACKER, text, "that attacker", "the user's own", attack, 1.0)
+            return (known,)
         if evidence is not None:
             return reasons(values, evidence)
         # Every value is within its usual range: only the combination is strange.

@@ -112,6 +112,10 @@ REASONS: dict[str, ReasonCode] = {
     "unusual_mfa": ReasonCode(
         "T1556.006", "Was the second factor removed, bypassed or newly enrolled?", telling.mfa
     ),
+    "known_attacker": ReasonCode(
+        "T1078", "Was the access cut off? If this is the user again, mark the event safe.",
+        telling.known_attacker,
+    ),
     "unusual_combination": ReasonCode(
         "T1078", "Ask for the explanation of this event: it weighs every feature.",
         telling.combination,
@@ -123,6 +127,8 @@ REASONS: dict[str, ReasonCode] = {
 
 #: Told when no single feature stands out.
 COMBINATION = "unusual_combination"
+#: Told of the events of an attacker whom an analyst has found.
+KNOWN_ATTACKER = "known_attacker"
 _CODES: tuple[str, ...] = tuple(dict.fromkeys(feature.reason for feature in FEATURES))
 _CODE_OF: NDArray[np.intp] = np.array([_CODES.index(f.reason) for f in FEATURES], np.intp)
 

@@ -43,6 +43,13 @@ def travel(evidence: Evidence) -> Told:
     return text, observed, usual
 
 
+def known_attacker(evidence: Evidence) -> Told:
+    event = evidence.event
+    observed = shown(event.device_id or event.source_ip or event.session_id or "the same event")
+    text = "an analyst found an attacker in this user's name, with this device, address or session"
+    return text, observed, "the user's own device and address"
+
+
 def country(evidence: Evidence) -> Told:
     event = evidence.event
     where = shown(", ".join(part for part in (event.city, event.country) if part))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from preprocessing.accumulated import SUMS
 from preprocessing.baseline import Place
 from preprocessing.event import AuthEvent
+from preprocessing.feedback import Feedback
 
 #: Time constants of the decaying counts, seconds. Fifteen minutes is the window of the published
 #: spraying and brute-force rules (Elastic, Sigma); a day catches the slow variants.
@@ -54,6 +55,9 @@ class HistorySettings:
     """Fewer learned events than this and the user is still in learning mode (Entra: 10 logins)."""
     egress_users: int = 5
     """An address with this many regular users is an office or VPN exit, not a person's place."""
+    dormant_s: float = 180 * DAY_S
+    """Who comes back after longer than this is in learning mode again (Sentinel: dormant account
+    180 days)."""
     user_limit: float = 512.0
     """Weight at which a user's summaries halve: about the last 500 events count."""
     tenant_limit: float = 200_000.0
@@ -73,6 +77,8 @@ class HistorySettings:
     """User names, and addresses, of which nothing was learned: they displace only each other."""
     most_pending: int = 100_000
     """Observed events kept for ``learn``; the oldest are given up unlearned."""
+    most_learned: int = 50_000
+    """Learned events kept so that feedback can take them out again, about 1 KB each."""
     most_seen: int = 1_000_000
     """Event ids remembered for idempotency."""
     seen_s: float = 86400.0
@@ -94,6 +100,10 @@ class Facts:
     duplicate: NDArray[np.bool_]
     places: list[Place | None]
     trails: NDArray[np.uint8]
+    marked: Sequence[int] = ()
+    """Rows of events of an attacker whom an analyst has found (preprocessing/feedback.py)."""
+    returned: Sequence[int] = ()
+    """Rows of users in learning mode because they were away for long."""
 
 
 class Usual(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -152,8 +162,13 @@ class UserHistory(Protocol):
     def learn(self, event_ids: Iterable[str]) -> int:
         """Add observed events to the baseline; unknown ids are ignored. Returns how many."""
 
+    def correct(self, feedback: Sequence[Feedback]) -> int:
+        """Do what analysts said, once each, and return the last serial that was heard; without
+        any feedback only that. Call it whenever ``learn`` may be called."""
+
     def snapshot(self, *, seen: bool = True) -> bytes:
-        """Everything, as bytes without code; ``seen=False`` leaves out ids and pending events."""
+        """Everything, as bytes without code; ``seen=False`` leaves out ids, single events and
+        feedback."""
 
     def restore(self, state: bytes) -> None:
         """Become what a snapshot holds; raises :class:`HistoryError` if it is none."""

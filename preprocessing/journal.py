@@ -20,6 +20,7 @@ import msgspec
 from preprocessing.appender import Appender
 from preprocessing.embedded import EmbeddedHistory
 from preprocessing.event import AuthEvent
+from preprocessing.feedback import Feedback
 from preprocessing.frames import read
 from preprocessing.history import Evidence, Facts, HistoryError, HistorySettings
 from preprocessing.statedir import HistoryDamaged, StateDirectory
@@ -66,8 +67,12 @@ class _Learned(msgspec.Struct, array_like=True, tag="l"):
     event_ids: list[str]
 
 
+class _Corrected(msgspec.Struct, array_like=True, tag="c"):
+    feedback: Sequence[Feedback]
+
+
 _ENCODE = msgspec.msgpack.Encoder().encode
-_RECORD = msgspec.msgpack.Decoder(_Observed | _Learned)
+_RECORD = msgspec.msgpack.Decoder(_Observed | _Learned | _Corrected)
 
 
 class JournaledHistory:
@@ -163,6 +168,14 @@ class JournaledHistory:
             self._append(_Learned(ids))
         return learned
 
+    def correct(self, feedback: Sequence[Feedback]) -> int:
+        self._check_open()
+        before = self._embedded.correct(())
+        heard = self._embedded.correct(feedback)
+        if heard > before:
+            self._append(_Corrected(feedback))
+        return heard
+
     def snapshot(self, *, seen: bool = True) -> bytes:
         return self._embedded.snapshot(seen=seen)
 
@@ -189,7 +202,7 @@ class JournaledHistory:
         if self._closed:
             raise HistoryError("the history is closed")
 
-    def _append(self, record: _Observed | _Learned) -> None:
+    def _append(self, record: _Observed | _Learned | _Corrected) -> None:
         payload = _ENCODE(record)
         self._journal_bytes += len(payload)
         self._appender.append(payload)
@@ -233,6 +246,9 @@ class JournaledHistory:
             raise HistoryDamaged(file, problem) from None
         if isinstance(record, _Learned):
             self._embedded.learn(record.event_ids)
+            return 0
+        if isinstance(record, _Corrected):
+            self._embedded.correct(record.feedback)
             return 0
         self._embedded.replay(record.events, record.steps, now_s=record.now_s)
         return len(record.events)

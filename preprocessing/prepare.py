@@ -20,8 +20,9 @@ class Context(msgspec.Struct, array_like=True, frozen=True):
     """What is known of n events besides their features; travels as bytes.
 
     ``evidence`` maps the row of every notable event to its evidence; ``late``, ``learning``,
-    ``duplicate`` and ``blatant`` (with a value that is never ordinary) list rows. ``stamps`` are
-    seconds since the epoch, ``addresses`` source addresses or empty.
+    ``duplicate``, ``blatant`` (with a value that is never ordinary, or of somebody back after long
+    absence: not learned when flagged) and ``marked`` (an attacker's whom an analyst has found) list
+    rows. ``stamps`` are seconds since the epoch, ``addresses`` source addresses or empty.
     """
 
     event_ids: list[str]
@@ -33,6 +34,7 @@ class Context(msgspec.Struct, array_like=True, frozen=True):
     evidence: dict[int, Evidence]
     stamps: list[float] = []
     addresses: list[str] = []
+    marked: list[int] = []
 
     def encode(self) -> bytes:
         return msgspec.msgpack.encode(self)
@@ -107,10 +109,13 @@ class Observed:
             late=np.flatnonzero(late).tolist(),
             learning=np.flatnonzero(learning).tolist(),
             duplicate=np.flatnonzero(duplicate).tolist(),
-            blatant=np.flatnonzero(~plain(values)).tolist(),
+            blatant=sorted(
+                {*np.flatnonzero(~plain(values)).tolist(), *_among(facts.returned, rows)}
+            ),
             evidence=evidence,
             stamps=[event.timestamp.timestamp() for event in events],
             addresses=[event.source_ip or "" for event in events],
+            marked=_among(facts.marked, rows),
         )
         return Prepared(features, trails, context)
 
@@ -119,6 +124,14 @@ class Observed:
         if values is None:
             values = self._values[windows] = extract(self._events, self._facts, windows).values
         return values
+
+
+def _among(found: Sequence[int], rows: Sequence[int] | None) -> list[int]:
+    """Places in ``rows`` of the rows that were found."""
+    if rows is None or not found:
+        return list(found)
+    wanted = frozenset(found)
+    return [place for place, row in enumerate(rows) if row in wanted]
 
 
 def observe(events: Sequence[AuthEvent], history: UserHistory, *, now_s: float) -> Observed:

@@ -308,7 +308,8 @@ def test_the_longest_silent_user_is_forgotten_first(make: Make) -> None:
 def test_memory_is_bounded(make: Make) -> None:
     history = make(
         most_users=5, most_strangers=5, most_addresses=5, most_pending=5, most_seen=5,
-        most_devices=5, most_sessions=5, user_values=4, tenant_values=4, user_limit=50.0,
+        most_devices=5, most_sessions=5, most_learned=5, user_values=4, tenant_values=4,
+        user_limit=50.0,
     )  # fmt: skip
     sizes = []
     for start in range(0, 4000, 500):

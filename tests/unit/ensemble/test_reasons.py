@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ensemble.reasons import (
     COMBINATION,
+    KNOWN_ATTACKER,
     LEAST_TOLD,
     MOST_REASONS,
     REASONS,
@@ -86,7 +87,7 @@ EVIDENCE = {
 
 
 def test_every_feature_has_a_reason_and_every_reason_a_feature() -> None:
-    assert {feature.reason for feature in FEATURES} | {COMBINATION} == set(REASONS)
+    assert {feature.reason for feature in FEATURES} | {COMBINATION, KNOWN_ATTACKER} == set(REASONS)
 
 
 @pytest.mark.parametrize("code", CODES)

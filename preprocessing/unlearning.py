@@ -1,0 +1,160 @@
+"""How an event that was learned is taken out of the baseline again, as far as counts allow.
+
+Counts of values, hours, weekdays and places, and means and spreads of amounts go back to what they
+were, exactly as long as no count was halved since and the amount was no extreme (both lose what
+came when); then they come as near as the counts that are left allow, and never below nothing. Not
+taken back: the long memory of transfer sizes (which moves by a doubling in two months at most), the
+tenant's share of unknown users among failures, and activity, which fades by itself.
+"""
+
+from __future__ import annotations
+
+from math import log2, sqrt
+
+from preprocessing.accumulated import Level
+from preprocessing.baseline import LEAST_SPREAD, WINSOR_EVENTS, Categories, Places, Rhythm, Scale
+from preprocessing.crowd import Crowd, slot
+from preprocessing.geo import distance_km
+from preprocessing.history import CATEGORIES, SHARED
+from preprocessing.state import Baseline, Sighting, State, Tenant
+
+_DEVICE, _ADDRESS = CATEGORIES.index("device"), CATEGORIES.index("address")
+
+
+def unlearn(seen: Sighting, state: State) -> None:
+    """Take one event out of its user's and the tenant's baseline; nothing if it is forgotten."""
+    tenant, user_id = state.tenant, seen.event.user_id
+    user = state.users.get(user_id)
+    base = user.baseline if user is not None else None
+    failed = seen.event.outcome == "failure"
+    _count(tenant.baseline, failed=failed)
+    if user is None or base is None:
+        return
+    _count(base, failed=failed)
+    if failed:
+        return
+    for one in (base, tenant.baseline):
+        _amounts(seen, one)
+        _sums(seen, one)
+    _values(seen, base, state)
+    _place(seen, base.places)
+    if base.events <= 0.0:
+        user.baseline = None
+        tenant.users = max(0.0, tenant.users - 1.0)
+        state.users.demote(user_id, user)
+
+
+def _count(base: Baseline, *, failed: bool) -> None:
+    base.events = max(0.0, base.events - 1.0)
+    base.failures = max(0.0, base.failures - failed)
+
+
+def _amounts(seen: Sighting, base: Baseline) -> None:
+    event = seen.event
+    _scale(base.rate, seen.rate)
+    if event.auth_kind != "token":
+        _rhythm(base.rhythm, seen.hour, seen.day)
+    if event.bytes_transferred is not None:
+        scale = base.transfer if event.action == "transfer" else base.other_bytes
+        _scale(scale, log2(1.0 + event.bytes_transferred))
+
+
+def _scale(scale: Scale, value: float) -> None:
+    """Welford backwards; an extreme was learned as if it lay at three spreads."""
+    weight = scale.weight
+    if weight <= 1.0:
+        scale.weight = scale.mean = scale.squares = 0.0
+        return
+    if weight > WINSOR_EVENTS:
+        reach = 3 * max(sqrt(scale.squares / weight), LEAST_SPREAD)
+        value = min(max(value, scale.mean - reach), scale.mean + reach)
+    mean = (scale.mean * weight - value) / (weight - 1.0)
+    scale.squares = max(0.0, scale.squares - (value - scale.mean) * (value - mean))
+    scale.weight, scale.mean = weight - 1.0, max(0.0, mean)
+
+
+def _rhythm(rhythm: Rhythm, hour: float, day: int) -> None:
+    """The triangle that ``Rhythm.learn`` added, taken away."""
+    once = Rhythm()
+    once.learn(hour, day, 1.0)
+    rhythm.weight = max(0.0, rhythm.weight - 1.0)
+    rhythm.hours = [max(0.0, a - b) for a, b in zip(rhythm.hours, once.hours, strict=True)]
+    rhythm.days = [max(0.0, a - b) for a, b in zip(rhythm.days, once.days, strict=True)]
+
+
+def _sums(seen: Sighting, base: Baseline) -> None:
+    new_day, new_week, bytes_day, bytes_week = seen.sums
+    if seen.new:
+        _level(base.new_level, new_day, new_week)
+    if seen.size:
+        _level(base.bytes_level, bytes_day, bytes_week)
+
+
+def _level(level: Level, day: float, week: float) -> None:
+    weight = level.weight
+    if weight <= 1.0:
+        level.weight = level.day = level.week = 0.0
+        return
+    level.day = max(0.0, (level.day * weight - log2(1.0 + day)) / (weight - 1.0))
+    level.week = max(0.0, (level.week * weight - log2(1.0 + week)) / (weight - 1.0))
+    level.weight = weight - 1.0
+
+
+def _values(seen: Sighting, base: Baseline, state: State) -> None:
+    user_id = seen.event.user_id
+    for index, (value, field) in enumerate(zip(seen.values, base.fields, strict=True)):
+        if value is None:
+            continue
+        gone = _forget(field, value)
+        if field.weight > 0.0:  # the first of all was never counted
+            firsts = state.tenant.firsts[index]
+            firsts.events = max(0.0, firsts.events - 1.0)
+            firsts.firsts = max(0.0, firsts.firsts - gone)
+        if not gone:
+            continue
+        if index < len(SHARED):
+            _leave_crowd(index, value, user_id, state.tenant)
+        device = state.devices.get(value) if index == _DEVICE else None
+        address = state.addresses.get(value) if index == _ADDRESS else None
+        owned = device or address
+        if owned is not None and user_id in owned.regulars:
+            owned.regulars.remove(user_id)
+
+
+def _forget(field: Categories, value: str) -> bool:
+    """Count one sighting less; True if none is left."""
+    field.weight = max(0.0, field.weight - 1.0)
+    left = field.counts.get(value, 0.0) - 1.0
+    if left >= 0.5:
+        field.counts[value] = left
+        return False
+    if field.counts.pop(value, None) is not None:
+        field.firsts = max(0.0, field.firsts - 1.0)
+    return True
+
+
+def _leave_crowd(field: int, value: str, user_id: str, tenant: Tenant) -> None:
+    """Whoever shares the user's bit comes back within a day: the crowd is told daily."""
+    bit = slot(user_id, tenant.users)
+    if bit < 0:
+        return
+    for crowd in (tenant.crowd, tenant.lately):
+        _clear(crowd, field, value, bit)
+
+
+def _clear(crowd: Crowd, field: int, value: str, bit: int) -> None:
+    for generation in (crowd.now, crowd.before):
+        bitmap = generation[field].get(value)
+        if bitmap is not None:
+            bitmap[bit >> 3] &= ~(1 << (bit & 7)) & 0xFF
+
+
+def _place(seen: Sighting, places: Places) -> None:
+    latitude, longitude = seen.event.latitude, seen.event.longitude
+    if latitude is None or longitude is None or not places.known:
+        return
+    near = min(places.known, key=lambda one: distance_km(latitude, longitude, one[0], one[1]))
+    lat, lon, weight = near
+    places.known.remove(near)
+    if weight > 1.0:
+        places.known.append((lat, lon, weight - 1.0))
