@@ -91,7 +91,8 @@ class Lookup:
         user_bits = rarities(seen.values, base.fields, self._prior_firsts, seen.fresh)
         places = self._places(seen, user, base, address)
         views: Sequence[float] = _NO_VIEWS
-        if seen.fresh:
+        # In ascending order: most often only the address is fresh, of which nobody has a view.
+        if seen.fresh and (seen.fresh[0] < _SHARED or seen.owner is not None):
             views, home_share = self._views(seen, base, user_bits)
             places = (places[0] * home_share, places[1], places[2] * home_share)
         seen.new = 0.0
@@ -125,7 +126,7 @@ class Lookup:
             failures_hour,
             theirs_hour,
             denials_hour,
-            self._drift(event, base, user_dev),
+            self._drift(event, base, user_dev) if event.action == "transfer" else 0.0,
             *_moved(seen, user_bits),
             *self._sums(seen, user, base),
             _misused_service(seen, base),
@@ -224,7 +225,7 @@ class Lookup:
     def _drift(self, event: AuthEvent, base: Baseline, user_dev: float) -> float:
         """How much stranger a transfer is against the user's long memory than against the short."""
         amount = event.bytes_transferred
-        if amount is None or event.action != "transfer":
+        if amount is None:
             return 0.0
         return max(0.0, base.anchor.deviations(log2(1.0 + amount)) - user_dev)
 
