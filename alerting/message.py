@@ -17,7 +17,7 @@ Kind = Literal["alert", "digest", "test"]
 FIRST_EVENTS = 5
 LAST_EVENTS = 15
 #: Alerts that a digest lists one by one, the most severe first; the others are counted.
-MOST_DIGESTED = 50
+MOST_DIGESTED = 200
 
 
 @dataclass(frozen=True, slots=True)

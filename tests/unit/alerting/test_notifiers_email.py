@@ -84,17 +84,17 @@ def test_a_repeat_has_the_same_id_and_all_mails_of_an_alert_are_a_thread(tls: Ce
 
 
 def test_a_digest_lists_the_most_severe_first(tls: Certificates) -> None:
-    alerts = [alert(f"e{n}", f"user-{n:03}", severity="low") for n in range(80)]
-    alerts.append(alert("e99", "vip", severity="high"))
+    alerts = [alert(f"e{n}", f"user-{n:03}", severity="low") for n in range(230)]
+    alerts.append(alert("e999", "vip", severity="high"))
     (mail,) = received(tls, digest_message("d1", alerts))
-    assert mail["Subject"] == "[digest] 81 alerts: 1 high, 80 low"
+    assert mail["Subject"] == "[digest] 231 alerts: 1 high, 230 low"
     for kind in ("plain", "html"):
         body = mail.get_body((kind,))
         assert body is not None
         text = body.get_content()
         assert text.index("vip") < text.index("user-000")
         assert "31 more" in text
-        assert "user-079" not in text
+        assert "user-229" not in text
 
 
 def test_no_header_can_be_written_by_an_event(tls: Certificates) -> None:
