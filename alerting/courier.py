@@ -6,7 +6,6 @@ stands in the log, before and after; the courier holds one message at a time.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import random
 from collections.abc import Callable
@@ -26,10 +25,10 @@ from alerting.message import (
     alert_message,
     digest_message,
 )
-from alerting.notifiers.base import ATTEMPT_S, Notifier, Rejected, Retryable
+from alerting.notifiers.attempt import attempt
+from alerting.notifiers.base import Notifier, Rejected, Retryable
 from alerting.observing import Observe, unobserved
 from alerting.rules import Retry
-from alerting.secret import SecretMissing
 from alerting.stages.retry import Retries, asked_s
 
 LOG = logging.getLogger("ztad.alerting")
@@ -128,18 +127,7 @@ class Courier:
         message = await self._message(delivery)
         if message is None:
             raise Rejected("its alerts are not kept any more")
-        try:
-            async with asyncio.timeout(2 * ATTEMPT_S):
-                await self._notifier.notify(message)
-        except (Retryable, Rejected):
-            raise
-        except SecretMissing as missing:
-            raise Retryable(str(missing)) from None
-        except TimeoutError:
-            raise Retryable("no answer in time") from None
-        except Exception as error:  # noqa: BLE001 - whatever a channel does, the others go on
-            # Its text is not ours and may hold anything; its type says where to look.
-            raise Retryable(f"unexpected {type(error).__name__}") from None
+        await attempt(self._notifier, message)
 
     async def _message(self, delivery: Delivery) -> Message | None:
         log, link = self._around.log, self._around.link

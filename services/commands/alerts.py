@@ -75,16 +75,15 @@ async def _sent(channel: str, rules: Rules) -> str:
     """Why the channel did not take an invented alert, empty if it did."""
     from alerting.message import sample_message
     from alerting.notifiers import make
+    from alerting.notifiers.attempt import attempt
     from alerting.notifiers.base import Rejected, Retryable
-    from alerting.secret import SecretMissing, Secrets
+    from alerting.secret import Secrets
 
     notifier = make(channel, rules.channels[channel], Secrets(os.environ))
     now_s = time.time()
     message = sample_message(f"test-{int(now_s)}", now_s, link=rules.link or "")
     try:
-        await notifier.notify(message)
-    except SecretMissing as missing:
-        return f"not sent: {missing}"
+        await attempt(notifier, message)
     except Retryable as why:
         return f"not sent, a real alert would be tried again: {why}"
     except Rejected as why:

@@ -70,6 +70,16 @@ def test_a_channel_is_tried(
     assert b'"type":"ztad.test"' in server.received[0].body
 
 
+def test_whatever_a_channel_does_is_told_in_one_line(
+    rules: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rules.write_text(
+        "channels: {soc: {type: email, host: a..b, sender: z@x.example, to: [s@x.example]}}"
+    )
+    assert main(["alerts", "test", "soc", "--rules", str(rules)]) == 1
+    assert capsys.readouterr().out.endswith("tried again: unexpected UnicodeError\n")
+
+
 def test_a_channel_that_is_not_there(rules: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rules.write_text("channels: {soc: {type: memory}}")
     assert main(["alerts", "test", "sco", "--rules", str(rules)]) == 2
