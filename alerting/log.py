@@ -60,6 +60,8 @@ class Matchers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     addresses: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
     severity_below: Severity | None = None
+    no_other_reason: bool = False
+    """All main reasons of the alert's events are among ``reasons``, not just one."""
 
 
 class Silence(msgspec.Struct, frozen=True, kw_only=True):

@@ -35,6 +35,9 @@ from services.wire import Recorded
 
 LOG = logging.getLogger("ztad.recorder")
 
+#: The newest alerts of a user among which that of an event is looked for.
+MOST_LOOKED_AT = 50
+
 _VERDICT = msgspec.json.Decoder(Verdict)
 _EVIDENCE = msgspec.msgpack.Decoder(Evidence)
 _ENCODE = msgspec.json.Encoder().encode
@@ -112,6 +115,14 @@ class Alerts:
         except UnknownAlert:
             return None
         return _ENCODE(alert_document(alert))
+
+    async def close_of(self, event_id: str, user_id: str, by: str, note: str) -> None:
+        """Acknowledge the alert that an event belongs to, if it is kept."""
+        for alert in await self._runner.alerts(AlertQuery(user=user_id, limit=MOST_LOOKED_AT)):
+            _, chain, _ = await self._runner.alert(alert.alert_id)
+            if any(each.verdict.event_id == event_id for each in chain):
+                await self._runner.acknowledge(alert.alert_id, by=by, note=note)
+                return
 
     async def silences(self) -> bytes:
         """``{"silences": [...]}``: those that are not over."""

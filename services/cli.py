@@ -27,6 +27,7 @@ COMMANDS: dict[str, str] = {
     "stop": "services.commands.stop",
     "keys": "services.commands.keys",
     "alerts": "services.commands.alerts",
+    "feedback": "services.commands.feedback",
     "doctor": "services.commands.doctor",
     "demo": "services.commands.demo",
     "bench": "services.commands.bench",

@@ -11,6 +11,7 @@ import asyncio
 import os
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,6 +35,7 @@ from preprocessing.event import (
     decode_event,
     decode_lines,
 )
+from preprocessing.feedback import Feedback
 from preprocessing.prepare import Context, Lens, Observed, observe
 from services.history import open_history
 from services.routing import Live, Routing
@@ -86,6 +88,10 @@ class Preprocessor:
     async def learn(self, event_ids: list[str]) -> None:
         """Let ordinary events join the baseline when no batch comes by to carry them."""
         self._history.learn(event_ids)
+
+    async def correct(self, feedback: Sequence[Feedback]) -> int:
+        """Have the history hear what analysts said; the last serial that it has heard."""
+        return self._history.correct(feedback)
 
     async def probe(self, routing: Routing) -> Features:
         """The canned event as every answering version sees it; leaves no trace."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from models.manifest import BundleError
 from services.auth import Guard
@@ -78,19 +78,23 @@ class GatewayApp:
         self._tracing = tracing
         self._metrics = metrics
         self._unavailable: tuple[type[Exception], ...] = (*unavailable, TimeoutError)
-        self._background = (
+        self._background: list[Callable[[], Awaitable[None]]] = [
             pipeline.run_recorder,
             pipeline.shadow.run,
             book.follow,
             guard.watch,
             self._flush_forever,
-        )
+        ]
         self._tasks: list[asyncio.Future[None]] = []
 
     @property
     def routes(self) -> tuple[Route, ...]:
         """Everything that is served."""
         return self._router.routes
+
+    def accompany(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Have something else run in the background; call it before ``start``."""
+        self._background.append(work)
 
     def start(self) -> None:
         """Begin recording verdicts and flushing what may be learned, in the background."""

@@ -23,6 +23,7 @@ from services.pipeline import Pipeline, Stages
 from services.recording import Call
 from services.routes.alerts import AlertLookups, AlertRoutes
 from services.routes.events import Lookups
+from services.routes.feedback import FeedbackLookups, FeedbackRoutes
 from services.routes.history import HistoryLookups, HistoryRoutes
 from services.routes.metrics import MetricsPage
 from services.routes.stream import VerdictStream
@@ -85,6 +86,7 @@ class _Gateway:
             keep=recorder.save_routing,
             kept=recorder.routing,
         )
+        feedback = FeedbackRoutes(_feedback_lookups(recorder, preprocessor))
         self._app = GatewayApp(
             pipeline,
             book,
@@ -97,9 +99,11 @@ class _Gateway:
                 *VerdictStream(Feed(recorder.flagged)).routes(),
                 *AlertRoutes(_alert_lookups(recorder)).routes(),
                 *HistoryRoutes(_history_lookups(recorder)).routes(),
+                *feedback.routes(),
             ],
             unavailable=UNREACHABLE,
         )
+        self._app.accompany(feedback.follow)
 
     def __serve_build_asgi_app__(self) -> GatewayApp:
         """Called by Serve once the replica is up, on its event loop."""
@@ -123,6 +127,16 @@ def _history_lookups(recorder: Handle) -> HistoryLookups:
         compare=recorder.compare.remote,
         disagreements=recorder.disagreements.remote,
         routing_history=recorder.routing_history.remote,
+    )
+
+
+def _feedback_lookups(recorder: Handle, preprocessor: Handle) -> FeedbackLookups:
+    return FeedbackLookups(
+        give_feedback=recorder.give_feedback.remote,
+        undo_feedback=recorder.undo_feedback.remote,
+        feedback=recorder.feedback.remote,
+        feedback_after=recorder.feedback_after.remote,
+        correct=preprocessor.correct.remote,
     )
 
 

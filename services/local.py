@@ -26,6 +26,7 @@ from services.pipeline import Pipeline, Stages
 from services.recorder import Recorder, RecorderArgs
 from services.routes.alerts import AlertLookups, AlertRoutes
 from services.routes.events import Lookups
+from services.routes.feedback import FeedbackLookups, FeedbackRoutes
 from services.routes.history import HistoryLookups, HistoryRoutes
 from services.routes.metrics import MetricsPage
 from services.routes.stream import VerdictStream
@@ -82,7 +83,8 @@ def local_gateway(
         keep=LocalCall(recorder.save_routing),
         kept=LocalCall(recorder.routing),
     )
-    return GatewayApp(
+    feedback = FeedbackRoutes(_feedback_lookups(recorder, preprocessor))
+    app = GatewayApp(
         pipeline,
         book,
         Lookups(recorder.get, recorder.page, explainer.explain),
@@ -96,7 +98,20 @@ def local_gateway(
             *HistoryRoutes(
                 HistoryLookups(recorder.compare, recorder.disagreements, recorder.routing_history)
             ).routes(),
+            *feedback.routes(),
         ],
+    )
+    app.accompany(feedback.follow)
+    return app
+
+
+def _feedback_lookups(recorder: Recorder, preprocessor: Preprocessor) -> FeedbackLookups:
+    return FeedbackLookups(
+        give_feedback=recorder.give_feedback,
+        undo_feedback=recorder.undo_feedback,
+        feedback=recorder.feedback,
+        feedback_after=recorder.feedback_after,
+        correct=preprocessor.correct,
     )
 
 

@@ -11,6 +11,8 @@ from ensemble.verdict import Verdict
 from preprocessing.event import AuthEvent
 from services.routes.alerts import PARAMETERS as ALERT_PARAMETERS
 from services.routes.events import PARAMETERS as EVENT_PARAMETERS
+from services.routes.feedback import EFFECTS, FEEDBACK
+from services.routes.feedback import PARAMETERS as FEEDBACK_PARAMETERS
 from services.routes.history import COMPARISON_PARAMETERS, HISTORY_PARAMETERS
 from services.routes.stream import PARAMETERS as STREAM_PARAMETERS
 
@@ -117,6 +119,7 @@ def _paths() -> dict[str, Any]:
         | _model_paths()
         | _page_paths()
         | _history_paths()
+        | _feedback_paths()
     )
     for path, operations in paths.items():
         if path not in _OPEN:
@@ -308,6 +311,41 @@ def _history_paths() -> dict[str, Any]:
                 "summary": "Every routing that was in force, and who put it there, newest first",
                 "parameters": [_parameter(name) for name in HISTORY_PARAMETERS],
                 "responses": _ok("routings", document) | _answers(_BAD, _BUSY),
+            }
+        },
+    }
+
+
+def _feedback_paths() -> dict[str, Any]:
+    document = {"type": "object"}
+    unknown = ("404", "no such id, or not kept any more")
+    return {
+        "/v1/feedback": {
+            "get": {
+                "summary": "What was said of events, by whom and when, newest first",
+                "description": "Filters: user, event; pages: limit, after.",
+                "parameters": [_parameter(name) for name in FEEDBACK_PARAMETERS],
+                "responses": _ok("one page of feedback", document) | _answers(_BAD, _BUSY),
+            },
+            "post": {
+                **_scope("admin"),
+                "summary": "Say what an event was",
+                "description": EFFECTS,
+                "requestBody": {
+                    "required": True,
+                    "content": {"application/json": {"schema": FEEDBACK}},
+                },
+                "responses": _ok("the feedback", document, code="201")
+                | _answers(_BAD, _KIND, unknown, _BUSY),
+            },
+        },
+        "/v1/feedback/{id}": {
+            "delete": {
+                **_scope("admin"),
+                "summary": "Take feedback back, with its effect",
+                "parameters": _ID,
+                "responses": _ok("the feedback that takes it back", document)
+                | _answers(unknown, ("409", "something else was said since"), _BUSY),
             }
         },
     }

@@ -18,6 +18,8 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from alerting.log import AlertQuery, Silence
+from preprocessing.feedback import Disposition, Feedback
+from services import opinions
 from services.alerting import Alerts
 from services.intake import Intake
 from services.recent import Recent
@@ -28,6 +30,7 @@ from services.storage.base import (
     Disagreement,
     Kept,
     Limits,
+    Opinion,
     Page,
     RoutingEntry,
     Store,
@@ -165,6 +168,39 @@ class Recorder:
     async def routing_history(self, limit: int) -> list[RoutingEntry]:
         """The last routings on record, newest first."""
         return await self._ask(lambda store: store.routings(limit))
+
+    # What analysts say
+
+    async def give_feedback(
+        self, event_id: str, disposition: Disposition | None, by: str, comment: str
+    ) -> Opinion | None:
+        """See :func:`services.opinions.say`."""
+        now_s = time.time()
+        return await self._ask(
+            lambda store: opinions.say(
+                store, self._alerts, event_id, disposition, by=by, comment=comment, now_s=now_s
+            )
+        )
+
+    async def undo_feedback(self, serial: int, by: str) -> Opinion | None:
+        """See :func:`services.opinions.take_back`."""
+        now_s = time.time()
+        return await self._ask(
+            lambda store: opinions.take_back(store, self._alerts, serial, by=by, now_s=now_s)
+        )
+
+    async def feedback(
+        self, user: str | None, event_id: str | None, before: int | None, limit: int
+    ) -> list[Opinion]:
+        """What was said, newest first."""
+        return await self._ask(
+            lambda store: store.opinions(user=user, event_id=event_id, before=before, limit=limit)
+        )
+
+    async def feedback_after(self, serial: int) -> list[Feedback]:
+        """What a history that has heard up to a serial is to hear next, in order."""
+        found = await self._ask(lambda store: store.opinions_after(serial, opinions.AT_ONCE))
+        return [opinions.heard(one) for one in found]
 
     async def metrics(self) -> bytes:
         """Prometheus' text format, see docs/metrics.md; of a store in trouble what is known."""

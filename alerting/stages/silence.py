@@ -25,7 +25,10 @@ class Silenced:
     def _covers(self, silence: Silence, alert: Alert, now_s: float) -> bool:
         if silence.from_s > now_s:
             return False
-        condition = condition_of(silence.matchers)
+        matchers = silence.matchers
+        if matchers.no_other_reason and not alert.reasons.keys() <= set(matchers.reasons):
+            return False
+        condition = condition_of(matchers)
         return self._matcher.holds(condition, facts_of_alert(alert, now_s), every=True)
 
 

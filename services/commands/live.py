@@ -79,24 +79,31 @@ class Gateway:
         document = {name: getattr(wanted, name) for name in kept}
         return self._ask("PUT", msgspec.json.encode(document))
 
+    def feedback(self, method: str, path: str = "", document: bytes | None = None) -> bytes:
+        """What ``/v1/feedback`` and below it answers; raises as :meth:`routing`."""
+        return self._answer(method, f"/v1/feedback{path}", document)
+
     def _ask(self, method: str, document: bytes | None = None) -> Live:
+        try:
+            return msgspec.json.decode(self._answer(method, "/v1/routing", document), type=Live)
+        except msgspec.DecodeError:
+            raise GatewayError(f"{self.url}: what answers there is no gateway of ours") from None
+
+    def _answer(self, method: str, path: str, document: bytes | None) -> bytes:
         import httpx
 
         timeout = httpx.Timeout(TIMEOUT_S, connect=_CONNECT_S)
         headers = {**self._headers, "content-type": "application/json"}
         try:
             with httpx.Client(trust_env=False, timeout=timeout, headers=headers) as client:
-                answer = client.request(method, f"{self.url}/v1/routing", content=document)
+                answer = client.request(method, f"{self.url}{path}", content=document)
         except (httpx.ConnectError, httpx.ConnectTimeout):
             raise NoGateway(self.url) from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise GatewayError(f"{self.url}: {str(error) or type(error).__name__}") from None
-        if answer.status_code != httpx.codes.OK:
+        if not answer.is_success:
             raise GatewayError(f"{self.url}: {_refusal(answer)}")
-        try:
-            return msgspec.json.decode(answer.content, type=Live)
-        except msgspec.DecodeError:
-            raise GatewayError(f"{self.url}: what answers there is no gateway of ours") from None
+        return answer.content
 
 
 def add_gateway_options(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
@@ -182,8 +189,8 @@ def _refusal(answer: httpx.Response) -> str:
     """Why a gateway did not do it, and what to do about it."""
     hints = {
         401: "set ZTAD_API_KEY to a key of this gateway",
-        403: "set ZTAD_API_KEY to a key that may change the routing",
-        404: "that gateway knows no routing; is it a ztad of this version?",
+        403: "set ZTAD_API_KEY to a key that may change things (scope admin)",
+        404: "is it a ztad of this version?",
         409: "somebody else has just changed the routing: try again",
         503: "it is not ready: try again",
     }

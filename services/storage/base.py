@@ -13,6 +13,8 @@ from typing import Protocol
 import msgspec
 
 from ensemble.verdict import Severity
+from preprocessing.event import AuthEvent
+from preprocessing.feedback import Disposition
 from services.wire import Recorded
 
 
@@ -140,6 +142,22 @@ class RoutingEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class Opinion:
+    """What somebody said of an event: see :class:`preprocessing.feedback.Feedback`. ``at_s`` in
+    seconds since the epoch; without a disposition what was said before is taken back."""
+
+    serial: int
+    event_id: str
+    user_id: str
+    disposition: Disposition | None
+    at_s: float
+    by: str
+    comment: str
+    event: AuthEvent
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Size:
     """How much there is. ``used_bytes`` is without free pages, ``file_bytes`` all that lies on the
     disk; ``oldest_s`` is when the oldest verdict was recorded, None if there is none."""
@@ -200,6 +218,28 @@ class Store(Protocol):
 
     async def routings(self, limit: int) -> list[RoutingEntry]:
         """The last routings on record, newest first."""
+
+    async def say(
+        self, event_id: str, disposition: Disposition | None, by: str, comment: str, now_s: float
+    ) -> Opinion | None:
+        """Put on record what somebody says of an event, with a serial above all others; None if
+        nothing is known of the event."""
+
+    async def opinion(self, serial: int) -> Opinion | None:
+        """What was said under a serial."""
+
+    async def opinions(
+        self,
+        *,
+        user: str | None = None,
+        event_id: str | None = None,
+        before: int | None = None,
+        limit: int,
+    ) -> list[Opinion]:
+        """The last things said, newest first; those with a serial below ``before``."""
+
+    async def opinions_after(self, serial: int, limit: int) -> list[Opinion]:
+        """The first things said after a serial, in order."""
 
     async def trim(self, now_s: float, most: int) -> int:
         """Remove at most so many verdicts that are beyond the limits. Returns how many; fewer than

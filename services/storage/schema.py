@@ -78,4 +78,19 @@ MIGRATIONS: tuple[str, ...] = (
         document BLOB NOT NULL
     );
     """,
+    """
+    CREATE TABLE feedback (
+        serial INTEGER PRIMARY KEY,
+        event_id TEXT NOT NULL,
+        user_id TEXT NOT NULL,
+        disposition TEXT,
+        at REAL NOT NULL,
+        by TEXT NOT NULL,
+        comment TEXT NOT NULL,
+        event BLOB NOT NULL,
+        whole INTEGER NOT NULL
+    );
+    CREATE INDEX feedback_by_event ON feedback (event_id, serial);
+    CREATE INDEX feedback_by_user ON feedback (user_id, serial);
+    """,
 )

@@ -6,13 +6,15 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
-from services.storage import comparing, ledger
+from preprocessing.feedback import Disposition
+from services.storage import comparing, ledger, opinions
 from services.storage.appending import Appender, mark, set_mark
 from services.storage.base import (
     Comparison,
     Disagreement,
     Kept,
     Limits,
+    Opinion,
     Page,
     RoutingEntry,
     Size,
@@ -83,6 +85,33 @@ class SqliteStore:
 
     async def routings(self, limit: int) -> list[RoutingEntry]:
         return await self._database.read(lambda of: ledger.routings(of, limit))
+
+    async def say(
+        self, event_id: str, disposition: Disposition | None, by: str, comment: str, now_s: float
+    ) -> Opinion | None:
+        return await self._database.write(
+            lambda to: opinions.say(to, event_id, disposition, by, comment, now_s)
+        )
+
+    async def opinion(self, serial: int) -> Opinion | None:
+        return await self._database.read(lambda of: opinions.opinion(of, serial))
+
+    async def opinions(
+        self,
+        *,
+        user: str | None = None,
+        event_id: str | None = None,
+        before: int | None = None,
+        limit: int,
+    ) -> list[Opinion]:
+        return await self._database.read(
+            lambda of: opinions.opinions(
+                of, user=user, event_id=event_id, before=before, limit=limit
+            )
+        )
+
+    async def opinions_after(self, serial: int, limit: int) -> list[Opinion]:
+        return await self._database.read(lambda of: opinions.opinions_after(of, serial, limit))
 
     async def trim(self, now_s: float, most: int) -> int:
         return await self._database.write(lambda of: self._trimmer.trim(of, now_s, most))

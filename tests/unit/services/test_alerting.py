@@ -157,7 +157,8 @@ def test_silences() -> None:
     assert made == {
         "silence_id": "s1", "from": "2026-11-22T08:00:00.000Z",
         "until": "2026-11-22T08:01:00.000Z", "created_by": "bob", "comment": "travels",
-        "matchers": {"users": ["ann"], "addresses": [], "reasons": [], "severity_below": None},
+        "matchers": {"users": ["ann"], "addresses": [], "reasons": [], "severity_below": None,
+                     "no_other_reason": False},
     }  # fmt: skip
     assert json.loads(asyncio.run(desk.silences())) == {"silences": [made]}
     assert asyncio.run(desk.end_silence("s1", NOW_S)) is not None
