@@ -128,7 +128,9 @@ class EmbeddedHistory:
         address = self._state.addresses.get(event.source_ip) if event.source_ip else None
         # Of the usual address its regular users count but nobody's failures there: how many there
         # were at this very moment is known only of the event's own address.
-        quiet = Address(None, address.regulars, address.visitors) if address else None
+        quiet = (
+            Address(None, address.regulars, address.visitors, address.people) if address else None
+        )
         facts = self._current_lookup().facts(sighting(event), user, quiet)
         in_hours = share_of_hours(base.rhythm, evidence.hours)
         typical = Typical(event, facts, in_hours).encode()

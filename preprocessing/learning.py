@@ -6,11 +6,12 @@ from math import log2
 
 from preprocessing.baseline import HABIT
 from preprocessing.crowd import SLOTS, slot
-from preprocessing.history import DAY_S, SHARED, HistorySettings
+from preprocessing.history import CATEGORIES, DAY_S, SHARED, HistorySettings
 from preprocessing.state import Baseline, Device, Sighting, State, Tenant
 
 _SHARED = len(SHARED)
 _RESOURCE = SHARED.index("resource")
+_ADDRESS = CATEGORIES.index("address")
 #: Most resources of a user by which peers are found.
 MOST_HABITS = 16
 #: What users share is remembered for one to two of these periods, seconds.
@@ -54,7 +55,8 @@ def learn(seen: Sighting, state: State, settings: HistorySettings) -> None:
     if event.device_id is not None:
         _learn_owner(user_id, event.device_id, state, settings.egress_users)
     if event.source_ip is not None:
-        _learn_regular(user_id, event.source_ip, state, settings.egress_users)
+        first = base.fields[_ADDRESS].counts.get(event.source_ip) == 1.0
+        _learn_regular(user_id, event.source_ip, state, settings.egress_users, first=first)
 
 
 def _learn_failure(
@@ -125,11 +127,17 @@ def _tell_crowd(seen: Sighting, base: Baseline, tenant: Tenant, most_values: int
     base.peers = peers.to_bytes(SLOTS // 8, "little") if peers else b""
 
 
-def _learn_regular(user_id: str, source_ip: str, state: State, egress_users: int) -> None:
-    """Note that somebody works from an address, until enough people do to call it an office."""
+def _learn_regular(
+    user_id: str, source_ip: str, state: State, egress_users: int, *, first: bool
+) -> None:
+    """Note that somebody works from an address; by name until enough do to call it an office.
+
+    ``first``: nothing of this user was learned from there before.
+    """
     address = state.addresses.get(source_ip)
     if address is None:
         return
+    address.people += first
     regulars = address.regulars
     if len(regulars) < egress_users and user_id not in regulars:
         if not regulars:

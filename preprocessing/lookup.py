@@ -116,7 +116,7 @@ class Lookup:
             theirs,
             theirs_day,
             failing_users,
-            float(len(address.regulars)) if address else 0.0,
+            float(max(address.people, len(address.regulars))) if address else 0.0,
             denials,
             float(event.failed_attempts or 0),
             self._failure_bits(base) if failed else 0.0,

@@ -32,7 +32,7 @@ from preprocessing.history import CATEGORIES, HistoryError, HistorySettings
 from preprocessing.seen import SeenIds
 from preprocessing.values import Values, values_of
 
-SNAPSHOT_FORMAT = 7
+SNAPSHOT_FORMAT = 8
 
 #: Failures over which the share of unknown users is taken, half to all of them.
 MOST_FAILING = 1000.0
@@ -104,12 +104,14 @@ class AddressFailures(msgspec.Struct, array_like=True, gc=False):
 
 
 class Address(msgspec.Struct, array_like=True, gc=False):
-    """One source address: who fails from it now, who regularly works from it (names, few), and
-    who was here lately for the first time, on a device of their own (when, by name, few)."""
+    """One source address: who fails from it now, who regularly works from it (names, few), who
+    was here lately for the first time, on a device of their own (when, by name, few), and how many
+    users work from it in all."""
 
     failures: AddressFailures | None = None
     regulars: list[str] = []
     visitors: dict[str, float] = {}
+    people: int = 0
 
 
 class Device(msgspec.Struct, array_like=True, gc=False):

@@ -117,6 +117,8 @@ def _values(seen: Sighting, base: Baseline, state: State) -> None:
         device = state.devices.get(value) if index == _DEVICE else None
         address = state.addresses.get(value) if index == _ADDRESS else None
         owned = device or address
+        if address is not None:
+            address.people = max(0, address.people - 1)
         if owned is not None and user_id in owned.regulars:
             owned.regulars.remove(user_id)
 

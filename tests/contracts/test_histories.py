@@ -295,6 +295,14 @@ def test_invented_names_displace_nobody(make: Make) -> None:
     assert fact(at_office, "address_regulars") == 1
 
 
+def test_everybody_who_works_from_an_address_counts(make: Make) -> None:
+    history = make()
+    for person in range(12):
+        taught(history, 3, user_id=f"user{person}", source_ip="198.51.100.7")
+    found = history.observe([event("now", source_ip="198.51.100.7")], now_s=NOW_S)
+    assert fact(found, "address_regulars") == 12
+
+
 def test_the_longest_silent_user_is_forgotten_first(make: Make) -> None:
     history = make(most_users=2)
     for name in ("ana", "bo"):
