@@ -55,8 +55,10 @@ def learn(seen: Sighting, state: State, settings: HistorySettings) -> None:
     if event.device_id is not None:
         _learn_owner(user_id, event.device_id, state, settings.egress_users)
     if event.source_ip is not None:
+        known = base.events >= settings.learning_events  # invented names make no office
         first = base.fields[_ADDRESS].counts.get(event.source_ip) == 1.0
-        _learn_regular(user_id, event.source_ip, state, settings.egress_users, first=first)
+        most = settings.egress_users if known else 1
+        _learn_regular(user_id, event.source_ip, state, most, first=first)
 
 
 def _learn_failure(
@@ -127,10 +129,8 @@ def _tell_crowd(seen: Sighting, base: Baseline, tenant: Tenant, most_values: int
     base.peers = peers.to_bytes(SLOTS // 8, "little") if peers else b""
 
 
-def _learn_regular(
-    user_id: str, source_ip: str, state: State, egress_users: int, *, first: bool
-) -> None:
-    """Note that somebody works from an address; by name until enough do to call it an office.
+def _learn_regular(user_id: str, source_ip: str, state: State, most: int, *, first: bool) -> None:
+    """Note that somebody works from an address; by name until ``most`` do.
 
     ``first``: nothing of this user was learned from there before.
     """
@@ -139,7 +139,7 @@ def _learn_regular(
         return
     address.people += first
     regulars = address.regulars
-    if len(regulars) < egress_users and user_id not in regulars:
+    if len(regulars) < most and user_id not in regulars:
         if not regulars:
             state.addresses.promote(source_ip, address)
         regulars.append(user_id)

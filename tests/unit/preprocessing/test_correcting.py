@@ -111,7 +111,7 @@ def test_what_was_the_users_own_before_is_not_the_attackers(history: EmbeddedHis
 
 
 def test_an_office_address_is_nobodys() -> None:
-    history = EmbeddedHistory(HistorySettings(egress_users=3))
+    history = EmbeddedHistory(HistorySettings(egress_users=3, learning_events=1))
     office = [event(f"{n}", -n, user_id=f"u{n}", source_ip="198.51.100.1") for n in range(4)]
     seen(history, office)
     history.correct([said(1, "compromised", event("s", source_ip="198.51.100.1", device_id="d"))])

@@ -110,7 +110,10 @@ def test_an_impostor_does_not_move_the_user() -> None:
 
 def test_an_office_exit_says_nothing_about_travel() -> None:
     history = office()
-    people = [event(-30, user_id=name, source_ip="198.51.100.1", **SINGAPORE) for name in "bcdef"]
+    people = [
+        event(-30 + n, user_id=name, source_ip="198.51.100.1", **SINGAPORE)
+        for n in range(10) for name in "bcdef"
+    ]  # fmt: skip
     learn(history, people)
     features = last(history, event(9), event(9.5, source_ip="198.51.100.1", **SINGAPORE))
     assert features["travel_speed"] == 0
