@@ -31,7 +31,7 @@ def odd(training_events: list[AuthEvent]) -> AuthEvent:
         like, event_id="odd", timestamp=last + timedelta(days=3), device_id="unheard of",
         source_ip="203.0.113.77", country="NZ", city="Wellington", latitude=-41.3,
         longitude=174.8, asn=64500, user_agent="curl/8.0", resource="vault", outcome="success",
-        session_id=None, action="transfer", bytes_transferred=10**10,
+        session_id=None, action="access", bytes_transferred=None, auth_method="password", mfa=False,
     )  # fmt: skip
 
 
