@@ -15,29 +15,30 @@ from models.base import Features, NotFitted, Range, View, checked, require
 from models.export import Graph, write_checked
 from models.onnx_scorer import INPUT
 from models.sample import training_sample
-from models.scaling import Reach, Scaling
+from models.scaling import Scaling, add_distance, distance
 
-_TAIL = 0.025
-"""Weight of the distance beyond the training range. On 20,000 clean synthetic logins average
-precision is 0.79 at 0, 0.88 at 0.025 and 0.05; with 2 % attacks among them 0.79, 0.79 and 0.78. At
-0, an excursion of 2 bits ties with one of 15; at 0.025 both outrank every clean training row."""
+_DISTANCE = 0.01
+"""Weight of the distance from the centre. In the generator's enterprise scenario (2 % anomalous,
+30,000 events, seeds 41 and 42, judged on the last 40 %) average precision is 0.770 and 0.748 at 0,
+0.778 and 0.756 from 0.01 to 0.04; with 40 % attacks from the first day ROC-AUC is 0.934 and 0.939.
+"""
 
 
 class IsolationForest:
-    """Isolation Forest on robustly scaled features, with a tail beyond the training range.
+    """Isolation Forest on robustly scaled features, and the distance from the centre.
 
     Random axis-parallel cuts isolate an unusual event after few of them. The score is `2 **
     (-E(h) / c(n))`, where E(h) is the mean depth over the trees and c(n) the mean depth of an
     unsuccessful search among the n rows a tree was grown on: about 0.4 for an ordinary event,
-    towards 1 for an isolated one. To it is added `0.025 * reach`, the summed distance (scaled
-    features) by which the event leaves the range seen in training: 0 for every training row.
+    towards 1 for an isolated one. To it is added `0.01 * distance`, the summed distance (scaled
+    features) from the centre.
 
     Two weaknesses of plain forests are mended, because features here are often constant in
     ordinary training data and large in attacks. A forest cannot cut a constant column, so noise
     fills every column up to unit variance before the trees are grown (about 0.4 bits for a
     constant one; on synthetic logins average precision rose from 0.45 to 0.8; maximum, top-3 sum
     and sum as extra columns did no better without the noise, and harmed with it). And a forest
-    cannot tell distances apart beyond its outermost cut, which `reach` does.
+    cannot tell distances apart beyond its outermost cut, which `distance` does.
 
     When it fails: anomalies that are dense (many equal attacks in training look ordinary), and
     unusual combinations of individually usual values. Cost: fitting grows with `n_trees *
@@ -94,7 +95,7 @@ class IsolationForest:
             max_samples=min(self.sample_size, len(noisy)),
             random_state=self.seed,
         ).fit(noisy)
-        self._fitted = _Fitted(scaling, Reach.fit(y), forest, training_sample(rows, self.seed))
+        self._fitted = _Fitted(scaling, forest, training_sample(rows, self.seed))
         return self
 
     def score(self, x: Features) -> NDArray[np.float64]:
@@ -115,7 +116,6 @@ class IsolationForest:
 @dataclass(frozen=True, slots=True)
 class _Fitted:
     scaling: Scaling
-    reach: Reach
     forest: Forest
     sample: Features
 
@@ -124,7 +124,7 @@ class _Fitted:
         if len(y) == 0:
             return np.empty(0)
         isolation: NDArray[np.float64] = -self.forest.score_samples(y)
-        return isolation + _TAIL * self.reach.of(y)
+        return isolation + _DISTANCE * distance(y)
 
     def onnx(self, *, tile: int) -> bytes:
         graph = Graph(len(self.scaling.centre))
@@ -136,7 +136,9 @@ class _Fitted:
         norm = len(self.forest.estimators_) * _usual_depth(np.array([self.forest.max_samples_]))[0]
         exponent = graph.add("Mul", depths, graph.constant(-1.0 / norm))
         score = graph.add("Pow", graph.constant(2.0), exponent)
-        return graph.model(self.reach.add_to(graph, y, score, weight=_TAIL), tile=tile)
+        n_features = len(self.scaling.centre)
+        whole = add_distance(graph, y, score, n_features=n_features, weight=_DISTANCE)
+        return graph.model(whole, tile=tile)
 
 
 def _with_noise(y: Features, rng: np.random.Generator) -> Features:

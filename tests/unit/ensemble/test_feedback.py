@@ -52,6 +52,7 @@ def odd(usual: AuthEvent) -> AuthEvent:
         usual, "odd", timestamp=usual.timestamp + timedelta(days=1), device_id="unheard of",
         source_ip="203.0.113.77", country="NZ", city="Wellington", latitude=-41.3,
         longitude=174.8, asn=64500, user_agent="curl/8.0", resource="vault",
+        auth_method="password", mfa=False, failed_attempts=8,
     )  # fmt: skip
 
 

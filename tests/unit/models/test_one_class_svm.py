@@ -5,21 +5,26 @@ import pytest
 
 from models.base import InvalidParameter
 from models.one_class_svm import OneClassSVM
+from models.scaling import distance
 
 
-def test_same_as_scikit_learn_inside_the_training_range() -> None:
+def test_is_that_of_scikit_learn_and_the_distance() -> None:
     x = np.random.default_rng(0).exponential(size=(800, 3)).astype(np.float32)
     detector = OneClassSVM().fit(x)
     fitted = detector._fitted
     assert fitted is not None
-    kernel_sum = fitted.svm.score_samples(fitted.scaling.apply(x).astype(np.float64))
-    expected = np.log(fitted.svm.offset_[0]) - np.log(kernel_sum)
+    y = fitted.scaling.apply(x)
+    kernel_sum = fitted.svm.score_samples(y.astype(np.float64))
+    expected = np.log(fitted.svm.offset_[0]) - np.log(kernel_sum) + 0.3 * distance(y)
     np.testing.assert_allclose(detector.score(x), expected, atol=1e-9)
 
 
-def test_border_is_zero() -> None:
+def test_border_is_zero_but_for_the_distance() -> None:
     x = np.random.default_rng(0).exponential(size=(800, 3)).astype(np.float32)
-    outside = OneClassSVM(nu=0.2).fit(x).score(x) > 0
+    detector = OneClassSVM(nu=0.2).fit(x)
+    fitted = detector._fitted
+    assert fitted is not None
+    outside = detector.score(x) - 0.3 * distance(fitted.scaling.apply(x)) > 0
     assert outside.mean() == pytest.approx(0.2, abs=0.02)
 
 

@@ -6,7 +6,7 @@ import pytest
 from models.base import Features, NoEvents
 from models.export import Graph
 from models.onnx_scorer import INPUT, OnnxScorer
-from models.scaling import Reach, Scaling
+from models.scaling import Scaling, distance
 
 
 def features(n: int = 400) -> Features:
@@ -61,7 +61,6 @@ def test_onnx_gives_the_same_bits() -> None:
         np.testing.assert_array_equal(scores, scaling.apply(x)[:, column].astype(np.float64))
 
 
-def test_reach_is_zero_inside_and_a_distance_outside() -> None:
-    reach = Reach.fit(np.array([[0, -1], [2, 1]], dtype=np.float32))
-    y = np.array([[1, 0], [2, 1], [5, 0], [-1, -3]], dtype=np.float32)
-    assert reach.of(y).tolist() == [0, 0, 3, 3]
+def test_distance_sums_over_features_whatever_their_sign() -> None:
+    y = np.array([[0, 0], [2, 1], [5, 0], [-1, -3]], dtype=np.float32)
+    assert distance(y).tolist() == [0, 3, 5, 4]
