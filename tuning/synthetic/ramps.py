@@ -126,7 +126,9 @@ def _shift(rng: random.Random, creep: Creep, draft: Draft, progress: float) -> N
     reached = creep.hoard[: math.ceil(progress * len(creep.hoard))]
     if fields["action"] in {"access", "transfer"} and rng.random() < 0.6 * progress:
         fields["resource"] = rng.choice(reached)
-    if creep.place is not None and _moves(str(fields["session_id"]), progress):
+    session = fields.get("session_id")  # one-off events, a forgotten password's, have none
+    moved = _moves(str(session), progress) if session else rng.random() < progress
+    if creep.place is not None and moved:
         fields |= place_fields(creep.place)
 
 

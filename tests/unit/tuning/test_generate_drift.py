@@ -95,6 +95,12 @@ def _thefts(generated: Generated) -> list[Row]:
     ]
 
 
+def test_ramps_take_events_without_a_session(poison: Generated) -> None:
+    """This seed leads one who forgot a password, which no session holds, to another place."""
+    generated = generate("poison", events=20_000, seed=10)
+    assert len(_thefts(generated)) == len(_thefts(poison))
+
+
 def test_the_same_thefts_with_a_ramp_and_without(poison: Generated, control: Generated) -> None:
     assert len(_thefts(poison)) == 60
     assert _thefts(poison) == _thefts(control)
