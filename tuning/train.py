@@ -65,7 +65,7 @@ class TrainingSettings:
     within ``windows`` features count."""
 
     budget: float = DEFAULT_BUDGET
-    method: Method = "mean"
+    method: Method = "tail"
     weights: Mapping[str, float] = field(default_factory=dict)
     detectors: tuple[str, ...] = tuple(DETECTORS)
     parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SUMMARY = "fit every detector to events and write a model bundle"
 #: As ensemble.combine.METHODS and ensemble.budget.DEFAULT_BUDGET, which cost an import of numpy;
 #: a test compares them.
-METHODS = ("mean", "max", "weighted", "vote")
+METHODS = ("tail", "mean", "max", "weighted", "vote")
 BUDGET = 25.0
 #: As models.aliases.ALIASES, for the same reason.
 ALIASES = ("champion", "challenger", "shadow")
@@ -41,7 +41,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--alert-budget", type=_budget, default=BUDGET, metavar="N",
         help=f"alerts per 1,000 active users per day (default {BUDGET:g})",
     )  # fmt: skip
-    parser.add_argument("--method", choices=METHODS, default="mean", help="default mean")
+    parser.add_argument("--method", choices=METHODS, default="tail", help="default tail")
     parser.add_argument("--seed", type=int, default=0, help="same seed, same model (default 0)")
     parser.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="where to write")
     registry = parser.add_mutually_exclusive_group()

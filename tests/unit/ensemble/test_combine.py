@@ -21,6 +21,7 @@ def test_surprise_counts_zeros(exceedance: float, expected: float) -> None:
 @pytest.mark.parametrize(
     ("method", "expected"),
     [
+        ("tail", [(0.05 + 0.1 + 2 * 1.3) / 4, (0.75 + 0.0 + 2 * 1.85) / 4]),
         ("mean", [1.5, 2.0]),
         ("max", [3.0, 3.5]),
         ("weighted", [1.875, 2.375]),
@@ -50,10 +51,19 @@ def test_a_detector_without_weight_still_speaks_when_no_other_answers() -> None:
     assert combined == pytest.approx(SURPRISES[0])
 
 
-@pytest.mark.parametrize("method", [method for method in METHODS if method != "vote"])
+@pytest.mark.parametrize("method", [each for each in METHODS if each not in ("vote", "tail")])
 def test_one_detector_alone_is_itself(method: Method) -> None:
     combined = combine(SURPRISES[:1], ["one"], method=method, weights={"one": 3.0})
     assert combined == pytest.approx(SURPRISES[0])
+
+
+def test_what_is_common_to_a_detector_hardly_moves_the_tail() -> None:
+    rare_to_two, common_to_all = np.array([3.0, 3.0, 0.0]), np.array([2.0, 2.0, 2.0])
+    columns = np.stack([rare_to_two, common_to_all], axis=1)
+    tail = combine(columns, NAMES, method="tail", weights={})
+    mean = combine(columns, NAMES, method="mean", weights={})
+    assert mean[0] == mean[1]
+    assert tail[0] > 4 * tail[1]
 
 
 def test_more_votes_outrank_any_surprise() -> None:
