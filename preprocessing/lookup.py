@@ -28,6 +28,7 @@ _SHARED = len(SHARED)
 _RESOURCE = CATEGORIES.index("resource")
 _NETWORK = CATEGORIES.index("network")
 _ADDRESS = CATEGORIES.index("address")
+_PLACES = frozenset({SHARED.index("country"), _NETWORK})
 _NO_VIEWS = (0.0,) * (2 * _SHARED)
 _DEVICE = CATEGORIES.index("device")
 _AGENT = CATEGORIES.index("agent")
@@ -46,9 +47,9 @@ MOVED_BITS = 2.0
 #: misuse accounts too, so it is not nothing.
 COLLEAGUE_SHARE = 0.3
 #: Users, each lately there for the first time and on a device of their own, who make an address an
-#: exit at once: no thief has the devices of three people.
+#: exit at once: no thief has the devices of three people. Where so many are, no place is strange.
 ENOUGH_VISITORS = 3
-#: Adopters of a value that do not count yet: two, or a quarter of the root of all users, because
+#: Adopters of a value that do not count yet: two, or an eighth of the root of all users, because
 #: where many work, a few begin to use anything on any two days.
 LEAST_ADOPTERS = 2.0
 _NO_USER_FAILURES = (0.0, 0.0, 0.0, 0.0, 0.0)
@@ -66,7 +67,7 @@ class Lookup:
         self._ours = ours
         self._tenant = tenant
         self._everybody = tenant.crowd.everybody()
-        self._few = max(LEAST_ADOPTERS, sqrt(tenant.users) / 4)
+        self._few = max(LEAST_ADOPTERS, sqrt(tenant.users) / 8)
         self._settings = settings
         self._late_s = settings.late_s
         self._prior_rate = ours.rate.mean * PRIOR_EVENTS
@@ -93,7 +94,7 @@ class Lookup:
         views: Sequence[float] = _NO_VIEWS
         # In ascending order: most often only the address is fresh, of which nobody has a view.
         if seen.fresh and (seen.fresh[0] < _SHARED or seen.owner is not None):
-            views, home_share = self._views(seen, base, user_bits)
+            views, home_share = self._views(seen, base, user_bits, address)
             places = (places[0] * home_share, places[1], places[2] * home_share)
         seen.new = 0.0
         if _RESOURCE in seen.fresh:
@@ -143,7 +144,7 @@ class Lookup:
         return hour_bits, min(day_bits, _most_weekday_bits(known_s))
 
     def _views(
-        self, seen: Sighting, base: Baseline, user_bits: list[float]
+        self, seen: Sighting, base: Baseline, user_bits: list[float], address: Address | None
     ) -> tuple[list[float], float]:
         """Rarity among peers, then in the tenant, of each shared value that is no habit of the
         user, and the share that remains of the distance from home. What others have just begun to
@@ -167,6 +168,8 @@ class Lookup:
                 own = 1 << slot(seen.event.user_id, 0)
             users = crowd.users(field, value) & ~own
             share = self._adopted(field, value, users, own)
+            if field in _PLACES and address is not None:
+                share = min(share, _share_among(address, seen))
             if owned and field != _RESOURCE:
                 share *= COLLEAGUE_SHARE
             user_bits[field] *= share
@@ -255,6 +258,13 @@ class Lookup:
     def _failure_bits(self, base: Baseline) -> float:
         """Surprise of a failure, -log2 of the user's smoothed failure share."""
         return -log2((base.failures + self._prior_failures) / (base.events + PRIOR_EVENTS))
+
+
+def _share_among(address: Address, seen: Sighting) -> float:
+    """How much of a place's surprise remains where others work from the same address."""
+    names = {name for name, at_s in address.visitors.items() if at_s >= seen.at_s - 2 * DAY_S}
+    others = len({*names, *address.regulars} - {seen.event.user_id})
+    return 1.0 / others if others >= ENOUGH_VISITORS else 1.0
 
 
 def _moved(seen: Sighting, user_bits: Sequence[float]) -> tuple[float, float, float]:

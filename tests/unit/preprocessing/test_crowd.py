@@ -103,6 +103,16 @@ def test_a_new_office_is_news_for_two_days(history: EmbeddedHistory) -> None:
     assert tenth["travel_speed"] == 0 < first["travel_speed"]
 
 
+def test_three_others_at_an_address_make_its_place_ordinary(history: EmbeddedHistory) -> None:
+    first = features(history, event("u0", 1, **OFFICE))
+    third = features(history, event("u1", 2, **OFFICE), event("u2", 3, **OFFICE))
+    fourth = features(history, event("u3", 3, **OFFICE))
+    elsewhere = features(history, event("u4", 3, **{**OFFICE, "source_ip": "198.51.100.8"}))
+    for name in ("network_user_bits", "country_user_bits", "network_others_bits"):
+        assert fourth[name] < first[name] / 2 < third[name], name
+        assert fourth[name] < elsewhere[name], name
+
+
 def test_one_machine_with_many_passwords_is_no_adoption(history: EmbeddedHistory) -> None:
     thief = {**OFFICE, "device_id": "thief's"}
     first = features(history, event("u0", 1, **thief))
