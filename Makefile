@@ -16,7 +16,7 @@ endif
 PACKAGES := preprocessing models ensemble alerting tuning services
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format evaluate bench serve jaeger k8s-check lock clean
+.PHONY: help install demo test check format evaluate quality bench serve jaeger k8s-check lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -42,6 +42,9 @@ format: $(VENV)/.stamp-dev  ## rewrite the code in the house format
 # Seeds that no development used are to be given: SEEDS=101,102,103.
 evaluate: $(VENV)/.stamp-train  ## measure detection on every scenario: SEEDS=a,b,c [EVENTS=n] [OUT=dir]
 	$(BIN)/ztad suite --seeds $(SEEDS) --events $(or $(EVENTS),50000) --out $(or $(OUT),build/evaluation)
+
+quality: $(VENV)/.stamp-dev  ## print headline figures of detection beside their floors: [RAISE=1]
+	$(BIN)/python -m tests.quality $(if $(RAISE),--raise)
 
 bench: $(VENV)/.stamp-train  ## measure latency and throughput on this machine
 	$(BIN)/ztad bench
