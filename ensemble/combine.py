@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 Values = NDArray[np.float64]
 Method = Literal["tail", "mean", "max", "weighted", "vote"]
 METHODS: tuple[Method, ...] = get_args(Method)
+#: Those in which weights count.
+HEEDING: frozenset[Method] = frozenset({"tail", "weighted"})
 
 #: Surprise from which a detector votes: one ordinary event in a hundred.
 VOTE_SURPRISE = 2.0

@@ -108,7 +108,8 @@ def _settings(trained: Trained, settings: TrainingSettings) -> dict[str, Any]:
     return {
         "budget": settings.budget,
         "method": settings.method,
-        "weights": dict(settings.weights),
+        "weights": dict(trained.spec.weights),
+        "weighing": msgspec.to_builtins(trained.weighing),
         "detectors": list(settings.detectors),
         "parameters": {name: dict(values) for name, values in settings.parameters.items()},
         "windows": msgspec.structs.asdict(settings.windows),

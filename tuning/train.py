@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ensemble.budget import DEFAULT_BUDGET, events_per_active_user_day, threshold_for
 from ensemble.calibration import Calibration
 from ensemble.calibration import fit as fit_calibration
-from ensemble.combine import Method, combine, surprise
+from ensemble.combine import HEEDING, Method, combine, surprise
 from ensemble.decision import EnsembleSpec
 from models import DETECTORS, resolve
 from models.base import Detector, View
@@ -30,6 +30,7 @@ from preprocessing.surprise import Surprise
 from preprocessing.surprise import fit as fit_surprise
 from preprocessing.trail import Trails
 from tuning.ordinary import ordinary
+from tuning.weighing import EQUAL, LEAST_DETECTORS, LEAST_EVENTS, Weighing, weigh
 
 T = TypeVar("T", bound=np.generic)
 Features = NDArray[np.float32]
@@ -49,6 +50,10 @@ FAST = frozenset({"isolation_forest", "one_class_svm"})
 UNLEARNED_SHARE = 0.02
 #: Most events the detectors are fitted to; more change nothing but the time it takes.
 MOST_ROWS = 20_000
+#: Share of the ordinary training events before the slice in which detectors are weighed, and most
+#: of them that are fitted to for that.
+WEIGHED_FROM = 0.7
+WEIGHING_ROWS = 6_000
 #: Events sampled as background for explanations.
 BACKGROUND_ROWS = 100
 #: Points of the table of training scores.
@@ -66,6 +71,8 @@ class TrainingSettings:
 
     budget: float = DEFAULT_BUDGET
     method: Method = "tail"
+    """How surprises are combined. ``tail`` and ``weighted`` heed weights; without any given here,
+    each detector is weighed (tuning/weighing.py)."""
     weights: Mapping[str, float] = field(default_factory=dict)
     detectors: tuple[str, ...] = tuple(DETECTORS)
     parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -91,6 +98,8 @@ class Trained:
     """The same for each detector's own calibrated score."""
     set_aside: float
     """Share of the events that were kept out as not ordinary."""
+    weighing: Weighing = EQUAL
+    """How the detectors' weights were chosen."""
 
 
 Step = Callable[[str], None]
@@ -203,6 +212,8 @@ def _finish(
 ) -> Trained:
     features = found.features(settings.windows)
     chosen = found.ordinary(known, settings.windows)
+    weighing = weighed(features, found.trails, chosen, known, settings, step)
+    settings = replace(settings, weights=weighing.weights)
     fitted = fit(features[chosen], found.trails[chosen], settings, step)
     step("calibrating")
     raw = fitted.raw(features, found.trails)
@@ -226,7 +237,38 @@ def _finish(
         score_quantiles=_quantiles(overall),
         detector_quantiles={name: _quantiles(scores) for name, scores in each.items()},
         set_aside=1.0 - float(chosen.mean()),
+        weighing=weighing,
     )
+
+
+def weighed(
+    features: Features,
+    trails: Trails,
+    chosen: Mask,
+    known: Mask,
+    settings: TrainingSettings,
+    step: Step = lambda name: None,
+) -> Weighing:
+    """Weights by what detectors fitted to the earlier ``chosen`` events find among the later ones
+    and the ``known`` anomalies between them: features (n, d), trails and masks (n,) in order.
+
+    Those given, if any are; equal ones where nothing heeds them or there is too little to choose
+    by.
+    """
+    rows = np.flatnonzero(chosen)
+    cut = round(WEIGHED_FROM * len(rows))
+    few = len(settings.detectors) < LEAST_DETECTORS or len(rows) - cut < LEAST_EVENTS
+    if settings.weights:
+        return Weighing(dict(settings.weights), "given")
+    if few or settings.method not in HEEDING:
+        return EQUAL
+    step("weighing detectors")
+    early = _sample(rows[:cut], WEIGHING_ROWS, settings.seed)
+    fitted = fit(features[early], trails[early], settings)
+    later = np.flatnonzero((chosen | known) & (np.arange(len(known)) >= rows[cut]))
+    raw = fitted.raw(features[later], trails[later])
+    found = {name: surprise(fitted.calibrations[name].exceedance(raw[name])) for name in raw}
+    return weigh(found, known[later])
 
 
 def fit(

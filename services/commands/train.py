@@ -15,7 +15,8 @@ from services.progress import stages
 from services.settings import load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from typing import Any
 
     from models.bundle import Bundle
     from preprocessing.event import AuthEvent
@@ -28,6 +29,13 @@ SUMMARY = "fit every detector to events and write a model bundle"
 #: a test compares them.
 METHODS = ("tail", "mean", "max", "weighted", "vote")
 BUDGET = 25.0
+#: As tuning.weighing.Basis; by what the detectors' weights were chosen.
+BASES = {
+    "equal": "all equal",
+    "given": "weighed as asked",
+    "agreement": "weighed by agreement on later events",
+    "labels": "weighed by labels of later events",
+}
 #: As models.aliases.ALIASES, for the same reason.
 ALIASES = ("champion", "challenger", "shadow")
 
@@ -36,7 +44,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the command and its options."""
     parser = subparsers.add_parser("train", help=SUMMARY, description=SUMMARY)
     add_input_options(parser)
-    parser.add_argument("--labels", metavar="IN", help="known anomalies are kept out of training")
+    parser.add_argument(
+        "--labels", metavar="IN", help="known anomalies are kept out, and weigh the detectors"
+    )
     parser.add_argument(
         "--alert-budget", type=_budget, default=BUDGET, metavar="N",
         help=f"alerts per 1,000 active users per day (default {BUDGET:g})",
@@ -87,7 +97,7 @@ def _trained(
 
     started = time.monotonic()
     anomalous = labels.anomalous if labels else frozenset()
-    with stages("training", len(settings.detectors) + 5) as enter:
+    with stages("training", len(settings.detectors) + 6) as enter:
         trained = train(events, settings=settings, anomalous=anomalous, step=enter)
         enter("writing the bundle")
         origin = Origin(
@@ -112,10 +122,19 @@ def _summarise(kept: Kept, args: argparse.Namespace) -> None:
         f"  alerts above score {metrics['threshold']:.6f}: "
         f"at most {args.alert_budget:g} a day per 1,000 active users"
     )
+    print(f"  {_weighed(bundle.manifest.details.settings)}")
     if kept.registered:
         print(f"  registered as {bundle.version}{f', the {kept.alias}' if kept.alias else ''}")
     print(f"next: ztad score --bundle {args.out} --events EVENTS --out verdicts.ndjson")
     print(f"  or: {_how_to_serve(kept, args.out)}")
+
+
+def _weighed(settings: Mapping[str, Any]) -> str:
+    """How much each detector counts, and by what that was chosen."""
+    basis = BASES[settings["weighing"]["basis"]]
+    weights = settings["weights"]
+    told = ", ".join(f"{name} {weights.get(name, 1.0):g}" for name in settings["detectors"])
+    return f"combined by {settings['method']}, {basis}: {told}"
 
 
 def _how_to_serve(kept: Kept, out: Path) -> str:

@@ -14,6 +14,8 @@ from preprocessing.embedded import EmbeddedHistory
 from preprocessing.event import AuthEvent
 from preprocessing.features import FEATURES, UnknownWindow, Windows, extract
 from preprocessing.surprise import COMMONPLACE
+from tuning import train as training
+from tuning import weighing
 from tuning.train import BACKGROUND_ROWS, Trained, TrainingError, TrainingSettings, train
 
 FAST = TrainingSettings(
@@ -217,3 +219,20 @@ def test_detectors_export_what_they_score(
         detector.export(path)
         exported = OnnxScorer(path, name=name, version="v").score(trained.background).values
         assert exported == pytest.approx(detector.score(trained.background), abs=1e-3)
+
+
+def test_detectors_are_weighed_on_later_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    events = office(1200)
+    assert train(events, settings=FAST).weighing.basis == "equal"
+    for module in (training, weighing):
+        monkeypatch.setattr(module, "LEAST_DETECTORS", 2)
+        monkeypatch.setattr(module, "LEAST_EVENTS", 100)
+    chosen = train(events, settings=FAST)
+    assert chosen.weighing.basis == "agreement"
+    assert chosen.spec.weights == chosen.weighing.weights
+    assert set(chosen.spec.weights) == set(FAST.detectors)
+    given = train(events, settings=replace(FAST, weights={"one_class_svm": 0.5}))
+    assert given.weighing.basis == "given"
+    assert given.spec.weights == {"one_class_svm": 0.5}
+    heedless = train(events, settings=replace(FAST, method="max"))
+    assert heedless.weighing.basis == "equal"
