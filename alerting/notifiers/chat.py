@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import model_validator
 
@@ -34,6 +34,12 @@ from ensemble.verdict import Severity
 if TYPE_CHECKING:
     from apprise import Apprise
 
+#: Apprise's services that page whoever is on call: what a route sends there is not for tomorrow.
+PAGERS = frozenset({
+    "betterstack", "firehydrant", "goalert", "goalerts", "ilert", "incidentio", "jira", "opsgenie",
+    "pagerduty", "pagertree", "signl4", "spike", "splunk", "spugpush", "squadcast", "victorops",
+    "xmatters",
+})  # fmt: skip
 #: What Apprise says of an HTTP answer it did not like.
 _STATUS = re.compile(r"error=(\d{3})\b")
 _KIND: dict[Severity, str] = {
@@ -42,11 +48,21 @@ _KIND: dict[Severity, str] = {
 
 
 class ChatSettings(ChannelSettings):
-    """Where to: ``url: slack://${TOKEN}/#soc`` or ``url_file: PATH``."""
+    """Where to: ``url: slack://${TOKEN}/#soc`` or ``url_file: PATH``.
+
+    Pagers have no digest unless the rules say so; what a ``url_file`` holds is not known here.
+    """
 
     digest: Digest | None = DAILY
     url: Template | None = None
     url_file: Path | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _pages_at_once(cls, given: Any) -> Any:
+        if isinstance(given, dict) and _scheme(given.get("url")) in PAGERS:
+            return {"digest": None, **given}
+        return given
 
     @model_validator(mode="after")
     def _one_url(self) -> Self:
@@ -104,6 +120,10 @@ class ChatNotifier:
         if not found.add(self._secrets.read(self._secret)):
             raise Retryable("url: no Apprise URL; see https://github.com/caronc/apprise/wiki")
         return found
+
+
+def _scheme(url: object) -> str:
+    return url.partition("://")[0].strip().lower() if isinstance(url, str) else ""
 
 
 def _problem(told: str) -> Retryable | Rejected:

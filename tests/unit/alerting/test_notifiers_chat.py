@@ -11,7 +11,7 @@ import pytest
 
 from alerting.message import digest_message
 from alerting.notifiers.base import Rejected, Retryable
-from alerting.notifiers.chat import ChatNotifier, ChatSettings
+from alerting.notifiers.chat import PAGERS, ChatNotifier, ChatSettings
 from alerting.secret import Secrets
 from tests.unit.alerting.making import alert, message
 from tests.unit.alerting.servers import WebServer
@@ -84,3 +84,12 @@ def test_what_is_no_address_is_told_without_repeating_it(server: WebServer) -> N
     with pytest.raises(Retryable, match="no Apprise URL") as raised:
         notify(server, "carrier-pigeon://${PORT}/loft")
     assert str(server.port) not in str(raised.value)
+
+
+def test_every_pager_is_a_service_that_apprise_knows() -> None:
+    from apprise import Apprise
+
+    known: set[str] = set()
+    for service in Apprise().details()["schemas"]:
+        known.update(service["protocols"] or (), service["secure_protocols"] or ())
+    assert known >= PAGERS

@@ -131,3 +131,15 @@ def test_low_alerts_reach_people_once_a_day_unless_the_file_says_otherwise() -> 
     digests = {name: each.digest for name, each in load(text).channels.items()}
     assert digests["mail"] == digests["chat"] == Digest(below="medium", at=450)
     assert digests["every"] is digests["cases"] is None
+
+
+def test_a_page_waits_for_no_digest_unless_the_file_says_so() -> None:
+    text = """
+    channels:
+      pager: {type: chat, url: "PagerDuty://${KEY}@${SERVICE}"}
+      calm: {type: chat, url: "opsgenie://${KEY}", digest: {below: medium, every: 4h}}
+    """
+    digests = {name: each.digest for name, each in load(text).channels.items()}
+    assert digests["pager"] is None
+    assert digests["calm"] is not None
+    assert digests["calm"].every == 4 * 3600
