@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 import pytest
 
+from preprocessing.event import AuthEvent
+from preprocessing.history import Evidence
 from services.storage.base import (
     Comparison,
     Disagreement,
     Kept,
     Limits,
+    Opinion,
     RoutingEntry,
     Store,
     Tail,
@@ -332,6 +336,105 @@ def test_routings_are_numbered_and_kept(make: Make) -> None:
         newest = RoutingEntry(2, 2.0, "lee", "", b"[]")
         assert await store.routings(1) == [newest]
         assert await store.routings(10) == [newest, RoutingEntry(1, 1.0, "kim", "first", b"{}")]
+
+    run(talk(make()))
+
+
+def test_nothing_is_said_of_an_event_that_is_not_known(make: Make) -> None:
+    async def talk(store: Store) -> None:
+        await store.append([SHADOW], NOW_S)
+        assert await store.say("both", "safe", "kim", "", NOW_S) is None
+        assert await store.opinions(limit=10) == await store.opinions_after(0, 10) == []
+        assert await store.opinion(1) is None
+
+    run(talk(make()))
+
+
+def test_what_is_said_is_kept_with_the_event_as_it_came(make: Make) -> None:
+    evidence = evidence_of("bad")
+
+    async def talk(store: Store) -> None:
+        bad = verdict("bad", "high", "impossible_travel")
+        await store.append([batch(verdict("plain"), bad, evidence={1: evidence})], NOW_S)
+        said = await store.say("bad", "compromised", "kim", "a\0b \U0001f98a", NOW_S + 0.5)
+        assert said is not None
+        assert (said.event_id, said.user_id, said.disposition) == ("bad", "ann", "compromised")
+        assert (said.by, said.comment, said.at_s) == ("kim", "a\0b \U0001f98a", NOW_S + 0.5)
+        assert said.whole
+        assert said.event == msgspec.msgpack.decode(evidence, type=Evidence).event
+        assert await store.opinion(said.serial) == said
+        plain = await store.say("plain", "safe", "lee", "", NOW_S + 1.0)
+        assert plain is not None
+        assert not plain.whole
+        assert plain.event == AuthEvent(
+            datetime.fromtimestamp(1000.0, UTC), "ann", "success",
+            event_id="plain", source_ip="192.0.2.7",
+        )  # fmt: skip
+
+    run(talk(make()))
+
+
+async def said_of_many(store: Store) -> list[Opinion]:
+    """Six things said within one microsecond, of three events of two users."""
+    await store.append([PEOPLE], NOW_S)
+    said = [
+        await store.say(event_id, disposition, "kim", "", NOW_S)
+        for disposition in ("safe", None)
+        for event_id in ("a0", "b1", "a2")
+    ]
+    return [each for each in said if each is not None]
+
+
+def test_serials_grow_though_the_clock_does_not(make: Make) -> None:
+    async def talk(store: Store) -> None:
+        serials = [each.serial for each in await said_of_many(store)]
+        assert serials == list(range(serials[0], serials[0] + 6))
+        assert serials[0] >= int(NOW_S * 1e6)
+        back = await store.say("a0", "safe", "kim", "", NOW_S - 3600.0)
+        assert back is not None
+        assert back.serial == serials[-1] + 1
+
+    run(talk(make()))
+
+
+def test_what_was_said_newest_first_page_by_page(make: Make) -> None:
+    async def talk(store: Store) -> None:
+        said = await said_of_many(store)
+        newest = said[::-1]
+        assert await store.opinions(limit=10) == newest
+        assert await store.opinions(limit=2) == newest[:2]
+        assert await store.opinions(before=newest[1].serial, limit=2) == newest[2:4]
+        assert await store.opinions(user="bob", limit=10) == [said[4], said[1]]
+        assert await store.opinions(event_id="a2", limit=1) == [said[5]]
+        assert await store.opinions(user="bob", event_id="a2", limit=10) == []
+        mine = await store.opinions(user="ann", before=said[3].serial, limit=10)
+        assert mine == [said[2], said[0]]
+
+    run(talk(make()))
+
+
+def test_what_was_said_after_a_serial_in_order(make: Make) -> None:
+    async def talk(store: Store) -> None:
+        said = await said_of_many(store)
+        assert await store.opinions_after(0, 10) == said
+        assert await store.opinions_after(said[1].serial, 2) == said[2:4]
+        assert await store.opinions_after(said[-1].serial, 10) == []
+
+    run(talk(make()))
+
+
+def test_what_was_said_outlives_the_verdict_and_can_be_taken_back(make: Make) -> None:
+    async def talk(store: Store) -> None:
+        bad = verdict("bad", "high", "impossible_travel")
+        await store.append([batch(bad, evidence={0: evidence_of("bad")})], 0.0)
+        first = await store.say("bad", "compromised", "kim", "", 1.0)
+        assert await trimmed(store, 400 * DAY_S) == 1
+        assert await store.get("bad") is None
+        undone = await store.say("bad", None, "lee", "", 400 * DAY_S)
+        assert first is not None
+        assert undone is not None
+        assert (undone.event, undone.whole) == (first.event, True)
+        assert await store.opinions(limit=10) == [undone, first]
 
     run(talk(make()))
 
