@@ -146,15 +146,13 @@ class EmbeddedHistory:
                 learn(seen, state, self.settings)
                 kept[event_id] = seen
                 learned += 1
-        while len(kept) > self.settings.most_learned:
-            kept.popitem(last=False)
         if learned:
-            self._lookup = None
+            self._changed()
         return learned
 
     def correct(self, feedback: Sequence[Feedback]) -> int:
         if correct(feedback, self._state, self.settings):
-            self._lookup = None
+            self._changed()
         return self._state.ledger.serial
 
     def snapshot(self, *, seen: bool = True) -> bytes:
@@ -166,6 +164,15 @@ class EmbeddedHistory:
 
     def close(self) -> None:
         """Nothing to let go of."""
+
+    def _changed(self) -> None:
+        """After something was learned, taken out or put back: bounds hold, and facts are new."""
+        state, settings = self._state, self.settings
+        while len(state.learned) > settings.most_learned:
+            state.learned.popitem(last=False)
+        while len(state.pending) > settings.most_pending:
+            state.pending.popitem(last=False)
+        self._lookup = None
 
     def _current_lookup(self) -> Lookup:
         if self._lookup is None:

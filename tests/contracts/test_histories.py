@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from preprocessing.embedded import EmbeddedHistory
 from preprocessing.event import AuthEvent, decode_array
+from preprocessing.feedback import Disposition, Feedback
 from preprocessing.history import FACTS, Facts, HistoryError, HistorySettings, UserHistory
 from preprocessing.journal import JournaledHistory
 from preprocessing.state import SNAPSHOT_FORMAT
@@ -340,3 +341,130 @@ def test_a_spelling_of_an_address_is_not_another_address(make: Make) -> None:
     events = decode_array(json.dumps(rows).encode(), now_s=NOW_S)
     facts = make().observe([e for e in events if isinstance(e, AuthEvent)], now_s=NOW_S)
     assert fact(facts, "address_failures_15m", 1) == 1.0
+
+
+OWN: dict[str, Any] = {"device_id": "laptop", "source_ip": "192.0.2.1", "country": "DE"}
+THEIRS: dict[str, Any] = {"device_id": "burner", "source_ip": "203.0.113.9", "country": "RU"}
+ATTACK = event("attack", **THEIRS)
+AGAIN = event("again", 60, **THEIRS)
+DISPOSITIONS: tuple[Disposition, ...] = ("compromised", "safe", "benign_true")
+
+
+def observed(history: UserHistory, *events: AuthEvent, learned: bool = True) -> UserHistory:
+    history.observe(events, now_s=NOW_S)
+    if learned:
+        history.learn(e.event_id for e in events)
+    return history
+
+
+def test_a_history_that_heard_nothing_has_serial_0(make: Make) -> None:
+    assert make().correct(()) == 0
+    assert taught(make()).correct([]) == 0
+
+
+def test_feedback_is_heard_in_order_and_once(make: Make) -> None:
+    history = observed(taught(make(), **OWN), ATTACK, learned=False)
+    safe, undone = Feedback(7, "safe", ATTACK), Feedback(9, None, ATTACK)
+    assert history.correct([undone, safe]) == 9
+    assert history.correct([safe]) == history.correct(()) == 9
+    assert fact(history.observe([AGAIN], now_s=NOW_S), "country_user_bits") > 3
+
+
+def test_what_an_attacker_does_is_marked_and_never_learned(make: Make) -> None:
+    history = observed(taught(make(), **OWN), ATTACK)
+    history.correct([Feedback(1, "compromised", ATTACK)])
+    mine = event("mine", 61, **OWN)
+    facts = history.observe([AGAIN, mine], now_s=NOW_S)
+    assert facts.marked == [0]
+    assert fact(facts, "learned", 1) == 20
+    assert fact(facts, "country_user_bits") > 3
+    assert history.learn(["again", "mine"]) == 1
+
+
+def test_what_is_safe_becomes_usual(make: Make) -> None:
+    history = observed(taught(make(), **OWN), ATTACK, learned=False)
+    strange = fact(history.observe([event("b", 1, **THEIRS)], now_s=NOW_S), "country_user_bits")
+    history.correct([Feedback(1, "safe", ATTACK)])
+    assert fact(history.observe([AGAIN], now_s=NOW_S), "country_user_bits") < 2 < strange
+
+
+def test_what_is_odd_and_harmless_teaches_nothing(make: Make) -> None:
+    learned = observed(taught(make(), **OWN), ATTACK)
+    never = observed(taught(make(), **OWN), ATTACK, learned=False)
+    for history in (learned, never):
+        history.correct([Feedback(1, "benign_true", ATTACK)])
+        assert history.learn(["attack"]) == 0
+    assert_same(learned, never, [AGAIN])
+
+
+@pytest.mark.parametrize("learned", [True, False])
+@pytest.mark.parametrize("disposition", DISPOSITIONS)
+def test_taken_back_it_is_as_if_nothing_was_said(
+    make: Make, disposition: Disposition, learned: bool
+) -> None:
+    one, other = (observed(taught(make(), **OWN), ATTACK, learned=learned) for _ in range(2))
+    one.correct([Feedback(1, disposition, ATTACK)])
+    one.correct([Feedback(2, None, ATTACK)])
+    assert one.learn(["attack"]) == other.learn(["attack"])
+    mine, theirs = (each.observe([AGAIN], now_s=NOW_S) for each in (one, other))
+    assert mine.marked == theirs.marked == []
+    # Where an attacker was last seen is no origin of a journey any more, even so.
+    names = [name for name in FACTS if not name.startswith("travel")]
+    for name in names:
+        assert fact(mine, name) == pytest.approx(fact(theirs, name), abs=1e-6), name
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("disposition", [*DISPOSITIONS, None])
+def test_of_an_event_that_was_never_seen(
+    make: Make, disposition: Disposition | None, whole: bool
+) -> None:
+    history = make()
+    assert history.correct([Feedback(5, disposition, ATTACK, whole)]) == 5
+    assert history.correct([Feedback(6, None, ATTACK, whole)]) == 6
+    assert np.isfinite(history.observe([AGAIN], now_s=NOW_S).values).all()
+
+
+def test_what_was_said_is_in_a_snapshot_but_in_no_bundle(make: Make) -> None:
+    history = observed(taught(make(), **OWN), ATTACK)
+    history.correct([Feedback(5, "compromised", ATTACK)])
+    kept, bundled = make(), make()
+    kept.restore(history.snapshot())
+    bundled.restore(history.snapshot(seen=False))
+    assert (kept.correct(()), bundled.correct(())) == (5, 0)
+    assert kept.observe([AGAIN], now_s=NOW_S).marked == [0]
+    assert bundled.observe([AGAIN], now_s=NOW_S).marked == []
+    kept.correct([Feedback(6, None, ATTACK)])
+    assert kept.learn(["attack"]) == 0
+    assert kept.observe([event("later", 61, **THEIRS)], now_s=NOW_S).marked == []
+
+
+def test_facts_do_not_depend_on_batch_size_after_feedback(
+    make: Make, stream: list[AuthEvent]
+) -> None:
+    found = []
+    for size in (1, 7, 1000):
+        history = make()
+        run(history, stream[:1200], size)
+        history.correct([Feedback(n, DISPOSITIONS[n % 3], stream[100 * n]) for n in range(1, 12)])
+        found.append(run(history, stream[1200:], size))
+    assert np.array_equal(found[0], found[1])
+    assert np.array_equal(found[0], found[2])
+
+
+def test_no_more_waits_to_be_learned_than_allowed_however_often_something_is_taken_back(
+    make: Make,
+) -> None:
+    history, names = make(most_pending=20), []
+    for turn in range(5):
+        attack = [
+            event(f"{turn}-{n}", 30.0 * turn + n, **THEIRS | {"user_id": f"u{turn}"})
+            for n in range(15)
+        ]
+        others = [event(f"{turn}+{n}", 30.0 * turn + n, user_id="other") for n in range(20)]
+        observed(history, *attack, learned=False)
+        history.correct([Feedback(2 * turn + 1, "compromised", attack[-1])])
+        observed(history, *others, learned=False)
+        history.correct([Feedback(2 * turn + 2, None, attack[-1])])
+        names += [each.event_id for each in (*attack, *others)]
+    assert history.learn(names) == 20
