@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from preprocessing.event import AuthEvent
 
 SUMMARY = "judge the ensemble without each detector and each feature family; JSON on stdout"
-#: Stages told besides one per detector: habits twice, a provisional ensemble, the families.
-_MORE_STAGES = 12
+#: Stages told besides one per detector: habits twice, a provisional ensemble, weights, families.
+_MORE_STAGES = 13
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -1,9 +1,10 @@
 """What each detector and each family of features contributes: the ensemble without it.
 
 The costly part, what was known before each event, is done once (``tuning.train.habits``); so the
-baselines of every variation are those of the whole ensemble. A detector is taken out of the
-combination, or is all there is of it. A family of features is taken out by training without it: its
-columns are zero, ordinary, for training and judging alike; detectors that see no features stay.
+baselines of every variation are those of the whole ensemble, and so are the detectors' weights. A
+detector is taken out of the combination, or is all there is of it. A family of features is taken
+out by training without it: its columns are zero, ordinary, for training and judging alike;
+detectors that see no features stay.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from tuning.evaluation.judged import ENSEMBLE, Values, known_of
 from tuning.evaluation.points import points
 from tuning.evaluation.ranking import Ranking
 from tuning.evaluation.resampling import RESAMPLES, Clusters, figure
-from tuning.train import Features, Fitted, Habits, Step, TrainingSettings, fit, habits
+from tuning.train import Features, Fitted, Habits, Step, TrainingSettings, fit, habits, weighed
 
 #: Feature families in the order of docs/features.md.
 FAMILIES: tuple[str, ...] = tuple(dict.fromkeys(feature.family for feature in FEATURES))
@@ -85,8 +86,11 @@ def variations(
     """The whole ensemble, without each detector, each alone, and without each feature family."""
     nothing_known = np.zeros(len(training), np.bool_)
     found, _ = habits(training, nothing_known, settings, later=later, step=step)
-    rows = np.flatnonzero(found.ordinary(nothing_known, settings.windows))
+    chosen = found.ordinary(nothing_known, settings.windows)
+    rows = np.flatnonzero(chosen)
     features = found.features(settings.windows)
+    weighing = weighed(features, found.trails, chosen, nothing_known, settings, step)
+    settings = replace(settings, weights=weighing.weights)
     whole = _Part.of(features, found, rows, settings, len(training), step)
     yield whole.variation(ENSEMBLE, settings.detectors)
     if len(settings.detectors) > 1:
