@@ -38,6 +38,8 @@ FAMILIES: dict[str, str] = {
     "off_hours_transfer": "volume",
     "unusual_resource_access": "resource",
     "many_new_resources": "resource",
+    "scattered_resources": "resource",
+    "unproven_device": "device",
     "service_interactive": "service",
     "session_moved": "session",
     "factor_changed": "factor",

@@ -11,6 +11,7 @@ from ensemble.telling import (
     _stranger,
     _usual,
     _window,
+    counted,
     hours,
     shown,
     size,
@@ -65,6 +66,31 @@ def new_device_elsewhere(evidence: Evidence) -> Told:
     )
     text = f"{devices[0]}; at once {places[0]}"
     return text, f"{devices[1]} from {places[1]}", f"{devices[2]}; {places[2]}"
+
+
+def unproven_device(evidence: Evidence) -> Told:
+    """What the device did is told in the order of its sums."""
+    event = evidence.event
+    name = shown(event.device_id or event.source_ip or "unknown device")
+    age = _duration(_fact(evidence, "unproven_age_s"))
+    count = counted(_fact(evidence, "unproven_events"), "event")
+    sums = {"at unusual hours": "hour_bits", "on new resources": "new_bits", "large": "bytes_dev"}
+    strange = [what for what, fact in sums.items() if _fact(evidence, f"unproven_{fact}") >= 1]
+    text = f"{name} appeared {age} ago and was never where this user usually is; about {count}"
+    if strange:
+        text += f", some {', '.join(strange)}"
+    field = "device" if event.device_id else "network"
+    return text, f"{name}, {age} old", _usual(evidence, field)
+
+
+def scattered_resources(evidence: Evidence) -> Told:
+    resource = _observed(evidence, "resource") or "a resource"
+    groups = counted(max(1.0, _fact(evidence, "scattered_resources")), "group")
+    text = (
+        f"{resource}: within about a week this user began to use what belongs to {groups} of "
+        "people, hardly anybody of whom is in two"
+    )
+    return text, f"new resources of {groups}", _usual(evidence, "resource")
 
 
 def factor_changed(evidence: Evidence) -> Told:

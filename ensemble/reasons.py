@@ -73,6 +73,14 @@ REASONS: dict[str, ReasonCode] = {
         "T1078", "Call the user: a new device, and where? If not theirs, reset and revoke.",
         chains.new_device_elsewhere,
     ),
+    "unproven_device": ReasonCode(
+        "T1078", "Call the user: is this device theirs? If not, revoke its sessions and reset.",
+        chains.unproven_device,
+    ),
+    "scattered_resources": ReasonCode(
+        "T1213", "List what this user opened lately: is there one task behind it?",
+        chains.scattered_resources,
+    ),
     "factor_changed": ReasonCode(
         "T1098.005", "Who asked for the new factor? Remove it unless the user confirms.",
         chains.factor_changed,

@@ -105,8 +105,13 @@ def hours(evidence: Evidence) -> Told:
 
 
 def dormant(evidence: Evidence) -> Told:
-    silent = _duration(_fact(evidence, "gap_s"))
-    return f"first event after {silent} of silence", f"{silent} of silence", _window(evidence)
+    gap_s, before_s = _fact(evidence, "gap_s"), _fact(evidence, "unproven_silence_s")
+    silent = _duration(max(gap_s, before_s))
+    text = f"first event after {silent} of silence"
+    if before_s > gap_s:
+        age = _duration(_fact(evidence, "unproven_age_s"))
+        text = f"on a device that appeared {age} ago, after {silent} of silence"
+    return text, f"{silent} of silence", _window(evidence)
 
 
 def rate(evidence: Evidence) -> Told:

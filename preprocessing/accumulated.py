@@ -24,6 +24,9 @@ SIZE_UNIT = 1000.0
 #: The level of a sum of which nobody knows anything: nothing is above it.
 UNKNOWN = 64.0
 
+#: Addresses remembered of an unproven device.
+MOST_ADDRESSES = 8
+
 #: What is summed, in this order, each over a day and then over a week.
 SUMS = ("new_day", "new_week", "bytes_day", "bytes_week")
 Four = tuple[float, float, float, float]
@@ -51,6 +54,41 @@ class Sums(msgspec.Struct, array_like=True, gc=False):
         self.at_s = max(self.at_s, at_s)
         self.values = (new_day + new, new_week + new, bytes_day + size, bytes_week + size)
         return self.values
+
+
+class Unproven(msgspec.Struct, array_like=True, gc=False):
+    """A device that nobody has vouched for (preprocessing/unproven.py).
+
+    First seen at ``since_s``, after ``silence_s`` without a success of its user. ``sums`` fade over
+    a week, as of ``at_s``: bits of strange hours, bits of new resources, deviations of transferred
+    bytes, and events. ``addresses`` are those it came from.
+    """
+
+    since_s: float
+    silence_s: float
+    at_s: float
+    sums: Four = NO_SUMS
+    addresses: tuple[str, ...] = ()
+
+    def then(self, at_s: float, added: Four, address: str | None) -> Unproven:
+        """The same after one more event; late ones count in full."""
+        left = exp(-max(0.0, at_s - self.at_s) / WEEK_S)
+        hours, new, sizes, events = self.sums
+        addresses = self.addresses
+        if address is not None and address not in addresses:
+            addresses = (*addresses, address)[-MOST_ADDRESSES:]
+        return Unproven(
+            self.since_s,
+            self.silence_s,
+            max(self.at_s, at_s),
+            (
+                hours * left + added[0],
+                new * left + added[1],
+                sizes * left + added[2],
+                events * left + added[3],
+            ),
+            addresses,
+        )
 
 
 class Level(msgspec.Struct, array_like=True, gc=False):

@@ -15,6 +15,7 @@ from preprocessing.history import (
     HistorySettings,
 )
 from preprocessing.lookup import changes_factor, is_egress
+from preprocessing.opened import remember_opened
 from preprocessing.state import (
     Address,
     AddressFailures,
@@ -24,6 +25,7 @@ from preprocessing.state import (
     User,
     UserFailures,
 )
+from preprocessing.unproven import remember_unproven
 
 #: Most of an address's failing users remembered by name; beyond it a user may count twice.
 MOST_FAILED = 256
@@ -45,6 +47,8 @@ def record(
     if address is not None and address.visitors:
         _forget_visitors(address.visitors, at_s)
     user.events.add(1.0, at_s, HOUR_S)
+    remember_unproven(seen, user)
+    remember_opened(seen, user)
     user.newest_s = max(user.newest_s, at_s)
     if seen.event.outcome == "failure":
         _record_failure(seen, user, address)

@@ -44,7 +44,11 @@ _OTHERS: dict[Change, tuple[str, ...]] = {
         "address_failing_users_1h", "session_network",
     ),
     "size": ("bytes", "bytes_user_dev", "bytes_tenant_dev", "bytes_drift_dev"),
-    "device": ("session_device", "session_agent"),
+    "device": (
+        "session_device", "session_agent", "unproven_age_s", "unproven_silence_s",
+        "unproven_hour_bits", "unproven_new_bits", "unproven_bytes_dev", "unproven_events",
+    ),
+    "resource": ("scattered_resources",),
 }  # fmt: skip
 
 #: Who it was, how it ended, and what had happened before: nobody could have chosen them
@@ -96,8 +100,13 @@ COLUMNS: dict[Change, NDArray[np.intp]] = {
 
 
 def changed_event(event: AuthEvent, typical: AuthEvent, changes: Iterable[Change]) -> AuthEvent:
-    """The event after some changes; ``typical`` is as its user usually makes it."""
+    """The event after some changes; ``typical`` is as its user usually makes it.
+
+    Another device has a session of its own, so none is named then.
+    """
     values = {name: getattr(typical, name) for change in changes for name in FIELDS[change]}
+    if "device_id" in values:
+        values["session_id"] = None
     return msgspec.structs.replace(event, **values)
 
 

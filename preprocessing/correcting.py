@@ -23,6 +23,7 @@ from preprocessing.history import CATEGORIES, HistorySettings
 from preprocessing.learning import learn
 from preprocessing.state import Sighting, State, User, remembered, sighting, sighting_of
 from preprocessing.unlearning import unlearn
+from preprocessing.unproven import prove
 
 _DEVICE, _ADDRESS = CATEGORIES.index("device"), CATEGORIES.index("address")
 
@@ -158,8 +159,11 @@ class _Correction:
 
     def _learn(self, seen: Sighting, times: int, effect: Effect) -> None:
         state, user_id = self._state, seen.event.user_id
-        if state.users.get(user_id) is None:
+        user = state.users.get(user_id)
+        if user is None:
             state.users.use(user_id, User(newest_s=seen.at_s))
+        else:
+            prove(seen, user)
         for _ in range(times):
             learn(seen, state, self._settings)
         effect.added.append((remembered(seen), times))

@@ -84,6 +84,17 @@ class Crowd(msgspec.Struct, array_like=True, gc=False):
         """Bitmap of all who take part."""
         return self.users(len(SHARED), "")
 
+    def overlap(self, resource: str, others: Iterable[str], own: int) -> float:
+        """The largest share of users, without ``own``, that a resource has in common with one of
+        others, in [0, 1]: resources of one team are used by the same people."""
+        mine, most = self.users(_RESOURCE, resource) & ~own, 0.0
+        count = mine.bit_count()
+        for other in others if count else ():
+            theirs = self.users(_RESOURCE, other) & ~own
+            if theirs:
+                most = max(most, (mine & theirs).bit_count() / min(count, theirs.bit_count()))
+        return most
+
     def peers(self, resources: Iterable[str], own: int) -> int:
         """Bitmap of the users who share most with a user of these resources, without ``own``.
 

@@ -17,10 +17,10 @@ from preprocessing.event import AuthEvent
 from preprocessing.feedback import Feedback
 from preprocessing.history import CATEGORIES, DAY_S, FACTS, Evidence, Facts, HistorySettings
 from preprocessing.learning import learn
-from preprocessing.lookup import Lookup, evidence, service_share
+from preprocessing.lookup import Lookup, service_share
 from preprocessing.state import Address, Baseline, Session, Sighting, User, sighting
 from preprocessing.trail import follow, mark, steps
-from preprocessing.typical import Typical, share_of_hours, typical_event
+from preprocessing.typical import Typical, evidence, share_of_hours, typical_event
 
 _ROW = Struct(f"{len(FACTS)}d")
 #: Who began to use a value is remembered for one to two of these periods, seconds.

@@ -50,7 +50,7 @@ __all__ = [
 ]
 
 #: Changes whenever a feature is added, removed or computed differently.
-SCHEMA = "features-2"
+SCHEMA = "features-3"
 
 #: No feature exceeds this: a cap keeps one absurd value from silencing the others.
 CAP = 25.0
@@ -179,8 +179,23 @@ FEATURES: tuple[Feature, ...] = (
             "at a success from a new device or place: the user's failures in a day",
             "brute_force_success", measures.stranger_after_failures),
     Feature("stranger_after_silence", "campaign", "log2 (1 + weeks)",
-            "from a new device or place: time since the user's last event",
+            "from a new device or place, or one unproven since: the user's silence before it",
             "dormant_account", measures.stranger_after_silence),
+    Feature("unproven_hours", "campaign", "log2 (1 + bits)",
+            "bits by which the hours of an unproven device's events were rare, summed over a week",
+            "unproven_device", measures.unproven("unproven_hour_bits")),
+    Feature("unproven_resources", "campaign", "log2 (1 + bits)",
+            "bits by which resources were new on an unproven device, summed over a week",
+            "unproven_device", measures.unproven("unproven_new_bits")),
+    Feature("unproven_bytes", "campaign", "log2 (1 + deviations)",
+            "deviations of bytes transferred by an unproven device, summed over a week",
+            "unproven_device", measures.unproven("unproven_bytes_dev")),
+    Feature("unproven_events", "campaign", "log2 (1 + count)",
+            "events of an unproven device, summed over a week", "unproven_device",
+            measures.unproven("unproven_events")),
+    Feature("scattered_resources", "campaign", "log2 (1 + groups)",
+            "groups without common users whose resources this user began to use within a week",
+            "scattered_resources", measures.log("scattered_resources")),
     Feature("stranger_after_factor", "campaign", "bits",
             "rarity of device or place within about a day of a changed second factor",
             "factor_changed", measures.stranger_after_factor),

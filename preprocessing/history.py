@@ -42,6 +42,8 @@ FACTS: tuple[str, ...] = (
     "bytes_drift_dev", "session_device", "session_agent", "session_network",
     *SUMS, *(f"usual_{name}" for name in SUMS),
     "service_share", "factor_age_s", "strange_failing_users_1h", "usual_strange_failing_users",
+    "unproven_age_s", "unproven_silence_s", "unproven_hour_bits", "unproven_new_bits",
+    "unproven_bytes_dev", "unproven_events", "scattered_resources",
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""What is known about one event at the moment it happens: its facts, and the evidence for them."""
+"""What is known about one event at the moment it happens: its facts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import log2, sqrt
 
 from preprocessing.accumulated import NO_SUMS, SIZE_UNIT, SUMS, UNKNOWN
-from preprocessing.baseline import PRIOR_EVENTS, Place, rarities
+from preprocessing.baseline import PRIOR_EVENTS, rarities
 from preprocessing.crowd import peer_bits, slot, tenant_bits
 from preprocessing.event import AuthEvent
 from preprocessing.geo import distance_km
@@ -16,12 +16,11 @@ from preprocessing.history import (
     HOUR_S,
     SHARED,
     SHORT_S,
-    Evidence,
     HistorySettings,
-    Usual,
 )
-from preprocessing.state import Address, Baseline, Session, Sighting, Tenant, User
-from preprocessing.values import values_of
+from preprocessing.opened import scatter
+from preprocessing.state import Address, Baseline, Sighting, Tenant, User
+from preprocessing.unproven import meet
 
 NOTHING = Baseline()
 _SHARED = len(SHARED)
@@ -133,6 +132,8 @@ class Lookup:
             _misused_service(seen, base),
             _factor_age_s(seen, user),
             *(self._spray(seen) if failed else _NO_SPRAY),
+            *meet(seen, user, base, (hour_bits, seen.new, user_dev), self._settings),
+            scatter(seen, user, base, self._tenant.crowd),
         )
 
     def _rhythm(self, seen: Sighting, base: Baseline) -> tuple[float, float]:
@@ -334,32 +335,6 @@ def is_egress(address: Address | None, settings: HistorySettings) -> bool:
     return visitors >= ENOUGH_VISITORS or len(address.regulars) + visitors >= settings.egress_users
 
 
-def evidence(
-    event: AuthEvent,
-    facts: Sequence[float],
-    place: Place | None,
-    baseline: Baseline | None,
-    session: Session | None = None,
-) -> Evidence:
-    """What an analyst is shown of the baseline of one user."""
-    base = baseline or NOTHING
-    scale = base.transfer if event.action == "transfer" else base.other_bytes
-    hours = base.rhythm.hours
-    usual_level = base.rhythm.weight / len(hours) / 2
-    age_s = event.timestamp.timestamp() - base.first_s if base.events else 0.0
-    return Evidence(
-        event=event,
-        facts=tuple(facts),
-        place=place,
-        events=int(base.events),
-        days=max(0.0, age_s) / DAY_S,
-        usual=_usual(base, values_of(event)),
-        hours=tuple(h for h, weight in enumerate(hours) if weight > usual_level > 0),
-        usual_bytes=2.0**scale.mean - 1.0 if scale.weight else 0.0,
-        began=(session.device, session.agent, session.network) if session else (),
-    )
-
-
 def _user_failures(user: User, at_s: float) -> tuple[float, float, float, float, float]:
     """Decayed counts: failures of 15 minutes, an hour and a day; denied second factors of 15
     minutes and an hour."""
@@ -387,13 +362,3 @@ def _address_failures(address: Address | None, at_s: float) -> tuple[float, floa
         failures.day.read(at_s, DAY_S),
         failures.users.read(at_s, HOUR_S),
     )
-
-
-def _usual(baseline: Baseline, values: Sequence[str | None]) -> dict[str, Usual]:
-    usual: dict[str, Usual] = {}
-    for name, field, value in zip(CATEGORIES, baseline.fields, values, strict=True):
-        top = field.top()
-        if top is not None:
-            observed = field.counts.get(value or "", 0.0)
-            usual[name] = Usual(top[0], round(top[1]), round(field.weight), round(observed))
-    return usual

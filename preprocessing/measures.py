@@ -22,8 +22,8 @@ _AT = {name: index for index, name in enumerate(FACTS)}
 NEW_BITS = 3.0
 #: A factor that was changed longer ago than this, seconds, says little: a day.
 FACTOR_S = 86400.0
-
-_NEW_RESOURCE = [_AT[f"resource_{who}_bits"] for who in ("user", "peer", "tenant")]
+#: The doubt about an unproven device fades over this time, seconds: two weeks.
+UNPROVEN_S = 14 * 86400.0
 
 
 def fact(name: str) -> Compute:
@@ -150,8 +150,22 @@ def stranger_after_failures(facts: Column, _: Windows) -> Column:
     return failed * _stranger(facts) * facts[:, _AT["success"]]
 
 
+def _unfaded(facts: Column) -> Column:
+    """What is left of the doubt about an unproven device, in (0, 1]."""
+    return np.asarray(np.exp(-facts[:, _AT["unproven_age_s"]] / UNPROVEN_S))
+
+
 def stranger_after_silence(facts: Column, _: Windows) -> Column:
-    return np.log2(1.0 + facts[:, _AT["gap_s"]] / (7 * 86400.0)) * _stranger(facts)
+    """The silence now, and that after which an unproven device appeared, until it has faded."""
+    now = np.log2(1.0 + facts[:, _AT["gap_s"]] / (7 * 86400.0)) * _stranger(facts)
+    then = np.log2(1.0 + facts[:, _AT["unproven_silence_s"]] / (7 * 86400.0)) * _unfaded(facts)
+    return np.maximum(now, then)
+
+
+def unproven(name: str) -> Compute:
+    """log2(1 + sum) of what an unproven device did."""
+    index = _AT[name]
+    return lambda facts, _: np.log2(1.0 + facts[:, index]) * _unfaded(facts)
 
 
 def stranger_after_factor(facts: Column, _: Windows) -> Column:

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from preprocessing.accumulated import NO_SUMS, Four, Level, Sums
+from preprocessing.accumulated import NO_SUMS, Four, Level, Sums, Unproven
 from preprocessing.baseline import (
     Anchor,
     Categories,
@@ -32,7 +32,7 @@ from preprocessing.history import CATEGORIES, HistoryError, HistorySettings
 from preprocessing.seen import SeenIds
 from preprocessing.values import Values, values_of
 
-SNAPSHOT_FORMAT = 8
+SNAPSHOT_FORMAT = 9
 
 #: Failures over which the share of unknown users is taken, half to all of them.
 MOST_FAILING = 1000.0
@@ -80,6 +80,9 @@ class User(msgspec.Struct, array_like=True, gc=False):
     ``factor_s`` is when a second factor was last given up or enrolled without one.
     ``trail`` holds the steps of the last events (preprocessing/trail.py). ``since`` is how many
     were learned before the user was last away for long: learning mode counts from there.
+    ``active_s`` is the newest success, ``woken_s`` when the user was last back after more than a
+    week, ``silence_s`` of how long. ``unproven`` maps a name to each device that nobody has vouched
+    for, ``opened`` a resource to when it was first used lately and how far it is from the others.
     """
 
     newest_s: float = 0.0
@@ -91,6 +94,11 @@ class User(msgspec.Struct, array_like=True, gc=False):
     factor_s: float = 0.0
     trail: bytes = b""
     since: float = 0.0
+    active_s: float = 0.0
+    woken_s: float = 0.0
+    silence_s: float = 0.0
+    unproven: dict[str, Unproven] = {}
+    opened: dict[str, tuple[float, float]] = {}
 
 
 class AddressFailures(msgspec.Struct, array_like=True, gc=False):
@@ -173,6 +181,9 @@ class Sighting(msgspec.Struct, gc=False):
     ``owner`` is the baseline of the person on whose device a service account is used,
     ``new`` and ``size`` are what it adds to its user's sums, ``sums`` what these came to,
     ``spray`` log2(1 + users) who failed in strange networks as this one does, -1 if it does not.
+    ``unproven`` is the name and the sums of the device that nobody has vouched for, this event
+    included; ``opened`` how far a resource used for the first time is from those opened lately, -1
+    at others.
     """
 
     event: AuthEvent
@@ -188,6 +199,8 @@ class Sighting(msgspec.Struct, gc=False):
     size: float = 0.0
     sums: Four = NO_SUMS
     spray: float = -1.0
+    unproven: tuple[str, Unproven] | None = None
+    opened: float = -1.0
 
 
 def sighting(event: AuthEvent) -> Sighting:

@@ -1,4 +1,5 @@
-"""The event as its user usually makes it: what a counterfactual puts in place of what was strange.
+"""What is usual for the user of an event: the evidence an analyst is shown, and the event as its
+user usually makes it, which a counterfactual puts in place of what was strange.
 
 Made from the baseline at the moment of scoring and kept with the evidence, so that a counterfactual
 asked for months later is the same.
@@ -6,7 +7,7 @@ asked for months later is the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,7 +16,9 @@ import msgspec
 from preprocessing.baseline import SAME_PLACE_KM, Place, Places, Rhythm, clock
 from preprocessing.event import AuthEvent
 from preprocessing.geo import distance_km
-from preprocessing.history import Evidence
+from preprocessing.history import CATEGORIES, DAY_S, Evidence, Usual
+from preprocessing.state import Baseline, Session
+from preprocessing.values import values_of
 
 #: Fields of an event that hold the value of a category as it is.
 _NAMED = {
@@ -47,6 +50,42 @@ class Typical(msgspec.Struct, array_like=True, frozen=True):
 
 
 _TYPICAL = msgspec.msgpack.Decoder(Typical)
+
+
+def evidence(
+    event: AuthEvent,
+    facts: Sequence[float],
+    place: Place | None,
+    baseline: Baseline | None,
+    session: Session | None = None,
+) -> Evidence:
+    """What an analyst is shown of the baseline of one user."""
+    base = baseline or Baseline()
+    scale = base.transfer if event.action == "transfer" else base.other_bytes
+    hours = base.rhythm.hours
+    usual_level = base.rhythm.weight / len(hours) / 2
+    age_s = event.timestamp.timestamp() - base.first_s if base.events else 0.0
+    return Evidence(
+        event=event,
+        facts=tuple(facts),
+        place=place,
+        events=int(base.events),
+        days=max(0.0, age_s) / DAY_S,
+        usual=_usual(base, values_of(event)),
+        hours=tuple(h for h, weight in enumerate(hours) if weight > usual_level > 0),
+        usual_bytes=2.0**scale.mean - 1.0 if scale.weight else 0.0,
+        began=(session.device, session.agent, session.network) if session else (),
+    )
+
+
+def _usual(baseline: Baseline, values: Sequence[str | None]) -> dict[str, Usual]:
+    usual: dict[str, Usual] = {}
+    for name, field, value in zip(CATEGORIES, baseline.fields, values, strict=True):
+        top = field.top()
+        if top is not None:
+            observed = field.counts.get(value or "", 0.0)
+            usual[name] = Usual(top[0], round(top[1]), round(field.weight), round(observed))
+    return usual
 
 
 def typical_event(evidence: Evidence, rhythm: Rhythm, places: Places) -> AuthEvent:

@@ -115,8 +115,8 @@ def test_waiting_below_the_threshold_does_not_open_the_door(
     scorer: Scorer, usual: AuthEvent, odd: AuthEvent
 ) -> None:
     """An attacker who has only the device at first, then the network, then the place, taking a
-    week for each step, is flagged at the latest when everything comes together; and then nothing
-    of that last step is learned."""
+    week for each step, is flagged at the latest when everything comes together and something is
+    taken; and then nothing of that last step is learned."""
     steps: list[Callable[[AuthEvent], AuthEvent]] = [
         lambda one: at(one, one.event_id, device_id=odd.device_id),
         lambda one: at(one, one.event_id, device_id=odd.device_id, user_agent=odd.user_agent),
@@ -124,7 +124,7 @@ def test_waiting_below_the_threshold_does_not_open_the_door(
     scored(scorer, usual)
     for week, step in enumerate(steps):
         scored(scorer, *(step(later(usual, 1 + week, f"{week}-{n}")) for n in range(2)))
-    (strike,) = scored(scorer, later(odd, 5, "strike"))
+    (strike,) = scored(scorer, at(later(odd, 5), "strike", bytes_transferred=50_000_000))
     assert strike.is_anomaly
     assert scorer.history.learn(["strike"]) == 1  # it was waiting, not learned
 

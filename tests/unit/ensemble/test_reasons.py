@@ -187,6 +187,27 @@ def test_travel_gives_both_ends_of_the_pair() -> None:
             ),
         ),
         (
+            "dormant_account",
+            {"unproven_silence_s": 30 * 86400.0, "unproven_age_s": 4 * 86400.0},
+            "on a device that appeared 4 days ago, after 30 days of silence",
+        ),
+        (
+            "unproven_device",
+            {"unproven_age_s": 86400.0 * 3, "unproven_events": 5.2, "unproven_hour_bits": 4.0},
+            (
+                "laptop-7 appeared 3 days ago and was never where this user usually is; about 5 "
+                "events, some at unusual hours"
+            ),
+        ),
+        (
+            "scattered_resources",
+            {"scattered_resources": 4.1},
+            (
+                "payroll: within about a week this user began to use what belongs to 4 groups of "
+                "people, hardly anybody of whom is in two"
+            ),
+        ),
+        (
             "factor_changed",
             {"factor_age_s": 1200.0},
             (

@@ -1,0 +1,106 @@
+"""Devices that nobody has vouched for: what is strange about them is summed over their events.
+
+A device that is new to its user is *unproven* until it is seen at an address where the user was
+before, as a replaced computer is within a day, or a device of the user's own at one of its
+addresses. Who has stolen a password stays elsewhere. Meanwhile it is remembered how long the user
+had been silent when the device appeared, and what was strange about each of its events, learned or
+not: so the fifth event is judged with the first four. Doubt fades (preprocessing/measures.py) and
+ends after a month.
+
+An event that names no device belongs to the unproven device at its address; if there is none, its
+network stands for a device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from preprocessing.accumulated import Unproven
+from preprocessing.history import CATEGORIES, DAY_S, HistorySettings
+from preprocessing.state import Baseline, Sighting, User
+
+#: Unproven devices remembered of one user; the first is forgotten first.
+MOST_UNPROVEN = 4
+#: Nobody's device stays unproven for longer, seconds.
+UNPROVEN_UNTIL_S = 30 * DAY_S
+#: No success for longer than this is silence, seconds.
+SILENT_S = 7 * DAY_S
+#: A device that appears within this time after silence appeared after silence, seconds.
+AWAKE_S = 3 * DAY_S
+#: What the strange hour, or the size, of one event counts at most.
+MOST_ADDED = 6.0
+
+Six = tuple[float, float, float, float, float, float]
+PROVEN: Six = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+_NETWORK, _DEVICE, _ADDRESS = (CATEGORIES.index(name) for name in ("network", "device", "address"))
+
+
+def meet(
+    seen: Sighting,
+    user: User,
+    base: Baseline,
+    strange: tuple[float, float, float],
+    settings: HistorySettings,
+) -> Six:
+    """Age, silence before and sums (this event included) of the unproven device of an event, as in
+    ``history.FACTS``; zeros if there is none. ``strange``: bits of the hour, of a new resource,
+    deviations of bytes."""
+    values, fresh, known = seen.values, seen.fresh, user.unproven
+    device, address = values[_DEVICE], values[_ADDRESS]
+    field = _NETWORK if device is None else _DEVICE
+    if not known and field not in fresh:
+        return PROVEN
+    name = device or _at(known, address) or values[_NETWORK]
+    if name is None:
+        return PROVEN
+    failed = seen.event.outcome == "failure"
+    found = known.get(name)
+    if found is None:
+        settled = base.events >= settings.learning_events
+        if failed or not settled or seen.owner or name in base.fields[field].counts:
+            return PROVEN
+        found = Unproven(seen.at_s, _silence_s(user, seen.at_s), seen.at_s)
+    age_s = max(0.0, seen.at_s - found.since_s)
+    own = device is not None and address in base.fields[_ADDRESS].counts
+    if age_s > UNPROVEN_UNTIL_S or (own and not failed and address not in found.addresses):
+        return PROVEN
+    hour, new, size = strange
+    now = found.then(seen.at_s, (min(hour, MOST_ADDED), new, min(size, MOST_ADDED), 1.0), address)
+    seen.unproven = name, now
+    return (age_s, now.silence_s, *now.sums)
+
+
+def remember_unproven(seen: Sighting, user: User) -> None:
+    """Keep what an unproven device did, or that it is one no more, and when the user was active."""
+    known = user.unproven
+    if seen.unproven is not None:
+        name, now = seen.unproven
+        if name not in known and len(known) >= MOST_UNPROVEN:
+            del known[next(iter(known))]
+        known[name] = now
+    elif known and seen.event.outcome == "success" and seen.values[_DEVICE] is not None:
+        prove(seen, user)
+    if seen.event.outcome == "success":
+        if user.active_s and seen.at_s - user.active_s > SILENT_S:
+            user.woken_s, user.silence_s = seen.at_s, seen.at_s - user.active_s
+        user.active_s = max(user.active_s, seen.at_s)
+
+
+def prove(seen: Sighting, user: User) -> None:
+    """An event was the user's own: so is its device, and so are devices at its address."""
+    known, address = user.unproven, seen.values[_ADDRESS]
+    for name in [n for n, one in known.items() if address in one.addresses]:
+        del known[name]
+    known.pop(seen.values[_DEVICE] or seen.values[_NETWORK] or "", None)
+
+
+def _at(known: Mapping[str, Unproven], address: str | None) -> str | None:
+    """The unproven device at an address."""
+    return next((name for name, one in known.items() if address in one.addresses), None)
+
+
+def _silence_s(user: User, at_s: float) -> float:
+    """How long the user had been silent before a device that appears now."""
+    if user.active_s and at_s - user.active_s > SILENT_S:
+        return at_s - user.active_s
+    return user.silence_s if 0.0 <= at_s - user.woken_s < AWAKE_S else 0.0
