@@ -86,7 +86,9 @@ class _Gateway:
             keep=recorder.save_routing,
             kept=recorder.routing,
         )
-        feedback = FeedbackRoutes(_feedback_lookups(recorder, preprocessor))
+        feedback = FeedbackRoutes(
+            _feedback_lookups(recorder, preprocessor), metrics.feedback_unheard.set
+        )
         self._app = GatewayApp(
             pipeline,
             book,

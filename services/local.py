@@ -83,7 +83,9 @@ def local_gateway(
         keep=LocalCall(recorder.save_routing),
         kept=LocalCall(recorder.routing),
     )
-    feedback = FeedbackRoutes(_feedback_lookups(recorder, preprocessor))
+    feedback = FeedbackRoutes(
+        _feedback_lookups(recorder, preprocessor), metrics.feedback_unheard.set
+    )
     app = GatewayApp(
         pipeline,
         book,

@@ -44,6 +44,7 @@ MetricName = Literal[
     "ztad_routing_weight",
     "ztad_shadow_events_total",
     "ztad_alert_budget_promised",
+    "ztad_feedback_unheard",
     "ztad_store_written_total",
     "ztad_store_write_verdicts",
     "ztad_store_write_seconds",
@@ -67,6 +68,7 @@ MetricName = Literal[
     "ztad_alert_messages_total",
     "ztad_alert_messages",
     "ztad_alert_channel_up",
+    "ztad_feedback_total",
 ]
 
 _BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5)
@@ -125,6 +127,7 @@ GATEWAY: dict[MetricName, Family] = {
     "ztad_alert_budget_promised": Family(
         "Alerts per 1,000 active users and day that a version was made for", ("variant", "version")
     ),
+    "ztad_feedback_unheard": Family("Whether the history cannot be told what analysts said"),
 }
 #: What the one Recorder counts: every gateway tells the same, so take the highest.
 RECORDER: dict[MetricName, Family] = {
@@ -167,6 +170,7 @@ RECORDER: dict[MetricName, Family] = {
     "ztad_alert_channel_up": Family(
         "Whether the last attempt on a channel got through", ("channel",)
     ),
+    "ztad_feedback_total": Family("What analysts said of events", ("disposition",)),
 }
 FAMILIES = GATEWAY | RECORDER
 
@@ -260,6 +264,7 @@ class GatewayMetrics(Metrics):
         self.stage_failures = self.counter("ztad_stage_failures_total")
         self.stage_calls = self.gauge("ztad_stage_calls_in_flight")
         self.up = self.gauge("ztad_up")
+        self.feedback_unheard = self.gauge("ztad_feedback_unheard")
         self.variant_events = self.counter("ztad_variant_events_total")
         self.variant_scores = self.counter("ztad_variant_scores_total")
         self.variant_seconds = self.histogram("ztad_variant_seconds")

@@ -176,18 +176,22 @@ class Recorder:
     ) -> Opinion | None:
         """See :func:`services.opinions.say`."""
         now_s = time.time()
-        return await self._ask(
+        said = await self._ask(
             lambda store: opinions.say(
                 store, self._alerts, event_id, disposition, by=by, comment=comment, now_s=now_s
             )
         )
+        self._metrics.said(said)
+        return said
 
     async def undo_feedback(self, serial: int, by: str) -> Opinion | None:
         """See :func:`services.opinions.take_back`."""
         now_s = time.time()
-        return await self._ask(
+        said = await self._ask(
             lambda store: opinions.take_back(store, self._alerts, serial, by=by, now_s=now_s)
         )
+        self._metrics.said(said)
+        return said
 
     async def feedback(
         self, user: str | None, event_id: str | None, before: int | None, limit: int

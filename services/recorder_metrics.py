@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
+from preprocessing.feedback import Disposition
 from services.metrics import Metrics
-from services.storage.base import Size
+from services.storage.base import Opinion, Size
+
+#: What takes back what was said before, beside the dispositions.
+UNDO = "undo"
 
 
 class RecorderMetrics(Metrics):
@@ -23,6 +29,14 @@ class RecorderMetrics(Metrics):
         self.degraded = self.gauge("ztad_store_degraded")
         self.unoffered = self.gauge("ztad_store_unoffered")
         self.steps = self.histogram("ztad_alert_step_seconds")
+        self._feedback = self.counter("ztad_feedback_total")
+        for disposition in (*get_args(Disposition), UNDO):  # from 0 on: the first shows in a rate
+            self._feedback.labels(disposition)
+
+    def said(self, opinion: Opinion | None) -> None:
+        """Count what is on record of an event now; None if nothing is."""
+        if opinion is not None:
+            self._feedback.labels(opinion.disposition or UNDO).inc()
 
     def tell(self, size: Size, now_s: float) -> None:
         """How much the store holds."""

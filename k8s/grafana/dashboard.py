@@ -159,6 +159,10 @@ ROWS: dict[str, list[Panel]] = {
             "dropped by {{rule}}":
                 "max by (rule) (increase(ztad_alert_dropped_events_total[1h]))",
         }, "An hour: alerts with news that were held, and events that a rule drops."),
+        Panel("Feedback", "short", {
+            "{{disposition}}": "max by (disposition) (increase(ztad_feedback_total[1d]))",
+            "not heard by the history": "max(ztad_feedback_unheard)",
+        }, "A day. Many safe ones of one reason: what is usual here has changed."),
     ],
 }  # fmt: skip
 

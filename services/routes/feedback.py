@@ -70,10 +70,16 @@ class _Given(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class FeedbackRoutes:
-    """Takes, lists and takes back feedback. Run ``follow`` in the background."""
+    """Takes, lists and takes back feedback. Run ``follow`` in the background.
 
-    def __init__(self, lookups: FeedbackLookups) -> None:
+    ``unheard`` is told 1 when the history could not be told what was said, and 0 when it was.
+    """
+
+    def __init__(
+        self, lookups: FeedbackLookups, unheard: Callable[[float], None] = lambda value: None
+    ) -> None:
         self._lookups = lookups
+        self._unheard = unheard
         self._heard = 0
 
     def routes(self) -> list[Route]:
@@ -147,10 +153,15 @@ class FeedbackRoutes:
         return Response(status, msgspec.json.encode(told))
 
     async def _catch_up(self) -> None:
-        async with asyncio.timeout(DEADLINE_S):
-            self._heard = await self._lookups.correct(())
-            while new := await self._lookups.feedback_after(self._heard):
-                self._heard = await self._lookups.correct(new)
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                self._heard = await self._lookups.correct(())
+                while new := await self._lookups.feedback_after(self._heard):
+                    self._heard = await self._lookups.correct(new)
+        except Exception:
+            self._unheard(1.0)
+            raise
+        self._unheard(0.0)
 
 
 def _document(said: Opinion) -> dict[str, Any]:
