@@ -9,9 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from preprocessing.event import AuthEvent
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocessing.event import AuthEvent, AuthKind
 
 DEFAULT_BUDGET = 25.0
+#: Fewest alerts that a kind of session makes in training before it has a threshold of its own: one
+#: campaign in a small kind would otherwise hide the next one.
+LEAST_ALERTS = 20
 _DAY_S = 86400.0
 
 
@@ -29,3 +35,32 @@ def threshold_for(alerts_per_1000: float, events_per_user_day: float) -> float:
     """
     share = alerts_per_1000 / 1000.0 / max(events_per_user_day, 1e-9)
     return 1.0 - min(share, 0.5)
+
+
+def kind_thresholds(
+    scores: NDArray[np.float64], kinds: Sequence[AuthKind], threshold: float
+) -> dict[AuthKind, float]:
+    """Thresholds of the kinds of session that would alert more often per event than promised.
+
+    ``scores`` (n,) are the calibrated scores of ordinary events, ``kinds`` their ``auth_kind``. No
+    kind makes more alerts than its share of the events, so token refreshes drown nobody. What a
+    quiet kind leaves of the budget is not spent: a lower threshold there would alert what is
+    ordinary elsewhere.
+
+    >>> calm, noisy = np.linspace(0.0, 0.99, 10_000), np.linspace(0.9, 1.0, 10_000)
+    >>> kinds = ["interactive"] * 10_000 + ["token"] * 10_000
+    >>> {kind: round(own, 4) for kind, own in
+    ...  kind_thresholds(np.append(calm, noisy), kinds, 0.995).items()}
+    {'token': 0.9995}
+    """
+    share = 1.0 - threshold
+    names = np.array(kinds)
+    found: dict[AuthKind, float] = {}
+    for kind in sorted(set(kinds)):
+        own = scores[names == kind]
+        if len(own) * share < 1.0 or (own > threshold).sum() < LEAST_ALERTS:
+            continue
+        higher = float(np.quantile(own, threshold, method="higher"))
+        if higher > threshold:
+            found[kind] = higher
+    return found

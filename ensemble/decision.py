@@ -14,6 +14,7 @@ from ensemble.calibration import Calibration
 from ensemble.combine import Method, combine, surprise
 from ensemble.reasons import COMBINATION, KNOWN_ATTACKER, REASONS, reasons
 from ensemble.verdict import Reason, Verdict, decide
+from preprocessing.event import AuthKind
 from preprocessing.features import DEFAULT_WINDOWS, Windows
 from preprocessing.prepare import Context, Lens
 from preprocessing.surprise import Surprise
@@ -24,14 +25,15 @@ Values = NDArray[np.float64]
 MOST_DECADES = 10
 #: Events of an attacker whom an analyst has found count as at least this many times rarer than the
 #: threshold demands: of severity high.
-KNOWN_TIMES = 200.0
+KNOWN_TIMES = 15.0
 
 
 class EnsembleSpec(msgspec.Struct, frozen=True):
     """What a model bundle holds of the ensemble (``ensemble.json``).
 
     ``detectors`` calibrates each detector's raw score, ``combined`` the combined surprise.
-    ``budget`` is alerts per 1,000 active users per day; ``threshold`` follows from it.
+    ``budget`` is alerts per 1,000 active users per day; ``threshold`` follows from it, and so does
+    the higher one in ``kind_thresholds`` of an ``auth_kind`` that would take more than its share.
     ``windows`` are those within which its features count.
     """
 
@@ -43,6 +45,13 @@ class EnsembleSpec(msgspec.Struct, frozen=True):
     threshold: float
     surprise: Surprise
     windows: Windows = DEFAULT_WINDOWS
+    kind_thresholds: dict[AuthKind, float] = {}
+
+    def thresholds(self, context: Context) -> list[float]:
+        """The threshold of each event."""
+        if not self.kind_thresholds:
+            return [self.threshold] * len(context.event_ids)
+        return [self.kind_thresholds.get(kind, self.threshold) for kind in context.kinds]
 
     @property
     def lens(self) -> Lens:
@@ -109,7 +118,7 @@ class Ensemble:
         exceedances = self._exceedances(raw)
         exceedance = self.spec.combined.exceedance(self._combine(exceedances, names))
         if context.marked:
-            most = (1.0 - self.spec.threshold) / KNOWN_TIMES
+            most = (1.0 - np.array(self.spec.thresholds(context))[context.marked]) / KNOWN_TIMES
             exceedance[context.marked] = np.minimum(exceedance[context.marked], most)
         calibrated = (1.0 - exceedances).T.tolist()
         verdicts = self._verdicts(features, context, names, calibrated, exceedance, origin)
@@ -134,21 +143,21 @@ class Ensemble:
         exceedance: Values,
         origin: Origin,
     ) -> list[Verdict]:
-        threshold = self.spec.threshold
+        thresholds = self.spec.thresholds(context)
         degraded = len(names) < len(self.spec.detectors)
         late, learning = frozenset(context.late), frozenset(context.learning)
         duplicate = frozenset(context.duplicate)
         traces = origin.trace_ids or [""] * len(context.event_ids)
         verdicts = []
         for row, share in enumerate(exceedance.tolist()):
-            flagged, severity = decide(share, threshold)
+            flagged, severity = decide(share, thresholds[row])
             verdicts.append(
                 Verdict(
                     event_id=context.event_ids[row],
                     user_id=context.user_ids[row],
                     score=1.0 - share,
                     is_anomaly=flagged,
-                    threshold=threshold,
+                    threshold=thresholds[row],
                     severity=severity,
                     reasons=self._reasons(features[row], context, row) if flagged else (),
                     detectors=dict(zip(names, calibrated[row], strict=True)),

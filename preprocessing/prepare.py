@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.event import AuthEvent
+from preprocessing.event import AuthEvent, AuthKind
 from preprocessing.features import DEFAULT_WINDOWS, Windows, extract, plain
 from preprocessing.history import Evidence, Facts, UserHistory
 from preprocessing.surprise import Surprise, arresting, notable
@@ -22,7 +22,8 @@ class Context(msgspec.Struct, array_like=True, frozen=True):
     ``evidence`` maps the row of every notable event to its evidence; ``late``, ``learning``,
     ``duplicate``, ``blatant`` (with a value that is never ordinary, or of somebody back after long
     absence: not learned when flagged) and ``marked`` (an attacker's whom an analyst has found) list
-    rows. ``stamps`` are seconds since the epoch, ``addresses`` source addresses or empty.
+    rows. ``stamps`` are seconds since the epoch, ``addresses`` source addresses or empty, ``kinds``
+    the ``auth_kind`` of each event.
     """
 
     event_ids: list[str]
@@ -35,6 +36,7 @@ class Context(msgspec.Struct, array_like=True, frozen=True):
     stamps: list[float] = []
     addresses: list[str] = []
     marked: list[int] = []
+    kinds: list[AuthKind] = []
 
     def encode(self) -> bytes:
         return msgspec.msgpack.encode(self)
@@ -116,6 +118,7 @@ class Observed:
             stamps=[event.timestamp.timestamp() for event in events],
             addresses=[event.source_ip or "" for event in events],
             marked=_among(facts.marked, rows),
+            kinds=[event.auth_kind for event in events],
         )
         return Prepared(features, trails, context)
 

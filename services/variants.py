@@ -100,6 +100,7 @@ def _told(bundle: Bundle) -> dict[str, Any]:
         "detectors": list(bundle.detectors),
         "method": spec.method,
         "threshold": spec.threshold,
+        "kind_thresholds": spec.kind_thresholds,
         "alert_budget": spec.budget,
         "schema": manifest.schema.version,
         "features": list(manifest.schema.names),

@@ -53,7 +53,7 @@ class Training:
         return cls(manifest.version, threshold, budget, quantiles)
 
     def threshold_at(self, name: str, share: float) -> float:
-        """The score that ``share`` of the training events exceed."""
+        """The score that ``share`` of the training events exceed, but for the first of them."""
         points = self.quantiles[name]
         return float(np.interp(1.0 - share, np.linspace(0.0, 1.0, len(points)), points))
 

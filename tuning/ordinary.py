@@ -44,7 +44,7 @@ HEAVY_SHARE = 0.08
 
 def ordinary(features: Features, known_anomalous: Mask) -> Mask:
     """Rows (n,) of features (n, d), in time order, that training may take for ordinary."""
-    usable = plain(features) & _warm(len(features)) & ~known_anomalous
+    usable = plain(features) & warm(len(features)) & ~known_anomalous
     strange = strangeness(features)
     if not heavy(strange, usable):
         return usable
@@ -91,7 +91,7 @@ def _cut(strange: Values) -> float:
     return float((middle + SET_ASIDE * (middle - low) / 0.674) ** 2)
 
 
-def _warm(count: int) -> Mask:
+def warm(count: int) -> Mask:
     """False for the first events, in which the history knows nobody yet."""
     cold = int(count * WARM_UP) if count >= LEAST_TO_SPARE else 0
     return np.arange(count) >= cold

@@ -15,7 +15,12 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.budget import DEFAULT_BUDGET, events_per_active_user_day, threshold_for
+from ensemble.budget import (
+    DEFAULT_BUDGET,
+    events_per_active_user_day,
+    kind_thresholds,
+    threshold_for,
+)
 from ensemble.calibration import Calibration
 from ensemble.calibration import fit as fit_calibration
 from ensemble.combine import HEEDING, Method, combine, surprise
@@ -29,7 +34,7 @@ from preprocessing.history import Facts
 from preprocessing.surprise import Surprise
 from preprocessing.surprise import fit as fit_surprise
 from preprocessing.trail import Trails
-from tuning.ordinary import ordinary
+from tuning.ordinary import ordinary, warm
 from tuning.weighing import EQUAL, LEAST_DETECTORS, LEAST_EVENTS, Weighing, weigh
 
 T = TypeVar("T", bound=np.generic)
@@ -93,7 +98,8 @@ class Trained:
     history: bytes
     background: Features
     score_quantiles: list[float]
-    """Calibrated score of the training events at evenly spaced quantiles, all events included."""
+    """Calibrated score of the training events at evenly spaced quantiles, ordinary or not, but for
+    the first, in which everything is new to everybody."""
     detector_quantiles: dict[str, list[float]]
     """The same for each detector's own calibrated score."""
     set_aside: float
@@ -217,25 +223,29 @@ def _finish(
     fitted = fit(features[chosen], found.trails[chosen], settings, step)
     step("calibrating")
     raw = fitted.raw(features, found.trails)
+    overall = fitted.combined(fitted.combine(raw))
+    threshold = settings.threshold(events)
+    kinds = [event.auth_kind for event, use in zip(events, chosen, strict=True) if use]
     spec = EnsembleSpec(
         method=settings.method,
         weights=dict(settings.weights),
         detectors=fitted.calibrations,
         combined=fitted.combined,
         budget=settings.budget,
-        threshold=settings.threshold(events),
+        threshold=threshold,
         surprise=fitted.surprise,
         windows=settings.windows,
+        kind_thresholds=kind_thresholds(overall[chosen], kinds, threshold),
     )
-    overall = fitted.combined(fitted.combine(raw))
+    told = warm(len(events))
     each = {name: fitted.calibrations[name](values) for name, values in raw.items()}
     return Trained(
         detectors=fitted.detectors,
         spec=spec,
         history=history,
         background=fitted.surprise(_sample(features[chosen], BACKGROUND_ROWS, settings.seed)),
-        score_quantiles=_quantiles(overall),
-        detector_quantiles={name: _quantiles(scores) for name, scores in each.items()},
+        score_quantiles=_quantiles(overall[told]),
+        detector_quantiles={name: _quantiles(scores[told]) for name, scores in each.items()},
         set_aside=1.0 - float(chosen.mean()),
         weighing=weighing,
     )

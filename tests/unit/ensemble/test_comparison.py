@@ -62,12 +62,12 @@ def test_the_rarest_come_first_with_the_reasons_of_who_alerted() -> None:
     events = [event(1), event(2, "bob")]
     found = Comparison()
     quiet = [verdict(one, 0.5) for one in events]
-    loud = [verdict(events[0], 0.95, "off_hours_login"), verdict(events[1], 0.9995, "r", "s")]
+    loud = [verdict(events[0], 0.95, "off_hours_login"), verdict(events[1], 0.9925, "r", "s")]
     found.add(events, (quiet, loud), [None, None])
     assert found.gained.reasons == {"off_hours_login": 1, "r": 1}
     first, second = found.gained.examples
     assert (first.event_id, first.user_id, first.codes) == ("e2", "bob", ("r", "s"))
-    assert (first.scores, first.severity, first.text) == ((0.5, 0.9995), "high", "because of r")
+    assert (first.scores, first.severity, first.text) == ((0.5, 0.9925), "high", "because of r")
     assert (second.event_id, second.timestamp) == ("e1", "2026-11-22T00:00:00Z")
     assert found.lost.examples == []
 

@@ -81,6 +81,21 @@ def test_loud_is_flagged_and_quiet_is_not() -> None:
     assert quiet.detectors == pytest.approx({"one": 0.5, "two": 0.5}, abs=0.01)
 
 
+def test_each_kind_of_session_is_held_against_its_own_threshold() -> None:
+    case = Case([LOUD, LOUD, LOUD])
+    context = msgspec.structs.replace(case.context(), kinds=["interactive", "token", "service"])
+    (loud, *_) = case.decided().verdicts
+    strict = (loud.score + 1.0) / 2
+    known = msgspec.structs.replace(spec(), kind_thresholds={"token": strict})
+    raw = {name: np.array(case.loudness) for name in DETECTORS}
+    verdicts = Ensemble(known).decide(case.features, context, raw, Origin("v")).verdicts
+    assert [verdict.threshold for verdict in verdicts] == [0.9975, strict, 0.9975]
+    assert [verdict.is_anomaly for verdict in verdicts] == [True, False, True]
+    marked = msgspec.structs.replace(context, marked=[1])
+    _, token, _ = Ensemble(known).decide(case.features, marked, raw, Origin("v")).verdicts
+    assert (token.is_anomaly, token.severity) == (True, "high")
+
+
 def test_verdicts_carry_ids_version_variant_and_trace() -> None:
     origin = Origin("v7", variant="challenger", trace_ids=["t0", "t1"])
     first, second = Case([QUIET, LOUD]).decided(origin=origin).verdicts

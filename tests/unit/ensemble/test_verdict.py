@@ -50,9 +50,9 @@ def test_msgpack_round_trip() -> None:
     [
         (0.5, (False, "info")),
         (1.5, (True, "low")),
-        (15.0, (True, "medium")),
-        (150.0, (True, "high")),
-        (1500.0, (True, "critical")),
+        (5.0, (True, "medium")),
+        (15.0, (True, "high")),
+        (150.0, (True, "critical")),
     ],
 )
 def test_severity_is_how_much_rarer_than_the_threshold_demands(
@@ -70,4 +70,4 @@ def test_no_budget_no_alert() -> None:
 
 
 def test_severities_fall() -> None:
-    assert [least for least, _ in SEVERITIES] == [1000.0, 100.0, 10.0, 1.0]
+    assert [least for least, _ in SEVERITIES] == [20.0, 10.0, 3.0, 1.0]
