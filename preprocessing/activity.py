@@ -25,7 +25,7 @@ from preprocessing.state import (
     User,
     UserFailures,
 )
-from preprocessing.unproven import remember_unproven
+from preprocessing.unproven import SILENT_S, remember_unproven
 
 #: Most of an address's failing users remembered by name; beyond it a user may count twice.
 MOST_FAILED = 256
@@ -47,14 +47,19 @@ def record(
     if address is not None and address.visitors:
         _forget_visitors(address.visitors, at_s)
     user.events.add(1.0, at_s, HOUR_S)
-    remember_unproven(seen, user)
-    remember_opened(seen, user)
+    if seen.unproven is not None or user.unproven:
+        remember_unproven(seen, user)
+    if seen.opened >= 0.0:
+        remember_opened(seen, user)
     user.newest_s = max(user.newest_s, at_s)
     if seen.event.outcome == "failure":
         _record_failure(seen, user, address)
         if seen.spray >= 0:
             _count(tenant.spray, seen.event.user_id, at_s)
         return
+    if user.active_s and at_s - user.active_s > SILENT_S:
+        user.woken_s, user.silence_s = at_s, at_s - user.active_s
+    user.active_s = max(user.active_s, at_s)
     if changes_factor(seen.event):
         user.factor_s = max(user.factor_s, at_s)
     if seen.fresh and user.baseline is not None:

@@ -20,7 +20,7 @@ from preprocessing.history import (
 )
 from preprocessing.opened import scatter
 from preprocessing.state import Address, Baseline, Sighting, Tenant, User
-from preprocessing.unproven import meet
+from preprocessing.unproven import PROVEN, meet
 
 NOTHING = Baseline()
 _SHARED = len(SHARED)
@@ -98,6 +98,10 @@ class Lookup:
         seen.new = 0.0
         if _RESOURCE in seen.fresh:
             seen.new = user_bits[_RESOURCE] + views[_RESOURCE] + views[_SHARED + _RESOURCE]
+        unproven = PROVEN
+        if seen.fresh or user.unproven:
+            strange = (hour_bits, seen.new, user_dev)
+            unproven = meet(seen, user, base, strange, self._settings)
         return (
             hour_bits,
             day_bits,
@@ -132,8 +136,8 @@ class Lookup:
             _misused_service(seen, base),
             _factor_age_s(seen, user),
             *(self._spray(seen) if failed else _NO_SPRAY),
-            *meet(seen, user, base, (hour_bits, seen.new, user_dev), self._settings),
-            scatter(seen, user, base, self._tenant.crowd),
+            *unproven,
+            scatter(seen, user, base, self._tenant.crowd) if seen.fresh or user.opened else 0.0,
         )
 
     def _rhythm(self, seen: Sighting, base: Baseline) -> tuple[float, float]:

@@ -30,13 +30,13 @@ def scatter(seen: Sighting, user: User, base: Baseline, crowd: Crowd) -> float:
     """Groups whose resources the user began to use, fading over a week, at an event on one of
     these; 0 at every other."""
     resource, opened = seen.values[_RESOURCE], user.opened
-    if resource is None or not (opened or _RESOURCE in seen.fresh):
-        return 0.0
-    mine = opened.get(resource)
+    mine = opened.get(resource or "")
     if mine is not None:
         return _sum(user, seen.at_s) if seen.at_s - mine[0] < OPENED_S else 0.0
+    if resource is None or _RESOURCE not in seen.fresh:
+        return 0.0
     settled = base.events >= LEAST_EVENTS and seen.at_s - base.first_s >= LEAST_KNOWN_S
-    if not settled or _RESOURCE not in seen.fresh or resource in base.fields[_RESOURCE].counts:
+    if not settled or resource in base.fields[_RESOURCE].counts:
         return 0.0
     lately = [name for name, (at_s, _) in opened.items() if seen.at_s - at_s < OPENED_S]
     own = 1 << slot(seen.event.user_id, 0)

@@ -71,7 +71,7 @@ def meet(
 
 
 def remember_unproven(seen: Sighting, user: User) -> None:
-    """Keep what an unproven device did, or that it is one no more, and when the user was active."""
+    """Keep what an unproven device did, or that it is one no more."""
     known = user.unproven
     if seen.unproven is not None:
         name, now = seen.unproven
@@ -80,10 +80,6 @@ def remember_unproven(seen: Sighting, user: User) -> None:
         known[name] = now
     elif known and seen.event.outcome == "success" and seen.values[_DEVICE] is not None:
         prove(seen, user)
-    if seen.event.outcome == "success":
-        if user.active_s and seen.at_s - user.active_s > SILENT_S:
-            user.woken_s, user.silence_s = seen.at_s, seen.at_s - user.active_s
-        user.active_s = max(user.active_s, seen.at_s)
 
 
 def prove(seen: Sighting, user: User) -> None:
