@@ -36,6 +36,7 @@ _NO_SPRAY = (0.0, 0.0)
 _STAYED = (0.0, 0.0, 0.0)
 #: As long ago as makes no difference, seconds.
 NEVER_S = 1e9
+_NOTHING_LASTING = (*PROVEN, 0.0)
 _NOTHING_ADDED = (*NO_SUMS, *(UNKNOWN,) * len(SUMS))
 #: What it is worth that a session goes on with another device, agent or network, in bits, besides
 #: how rare that one is for the user. The tenant's ordinary events tell how surprising that is:
@@ -98,10 +99,6 @@ class Lookup:
         seen.new = 0.0
         if _RESOURCE in seen.fresh:
             seen.new = user_bits[_RESOURCE] + views[_RESOURCE] + views[_SHARED + _RESOURCE]
-        unproven = PROVEN
-        if seen.fresh or user.unproven:
-            strange = (hour_bits, seen.new, user_dev)
-            unproven = meet(seen, user, base, strange, self._settings)
         return (
             hour_bits,
             day_bits,
@@ -136,9 +133,17 @@ class Lookup:
             _misused_service(seen, base),
             _factor_age_s(seen, user),
             *(self._spray(seen) if failed else _NO_SPRAY),
-            *unproven,
-            scatter(seen, user, base, self._tenant.crowd) if seen.fresh or user.opened else 0.0,
+            *self._lasting(seen, user, base, (hour_bits, seen.new, user_dev)),
         )
+
+    def _lasting(
+        self, seen: Sighting, user: User, base: Baseline, strange: tuple[float, float, float]
+    ) -> tuple[float, ...]:
+        """What goes on for days: an unproven device, resources opened lately."""
+        if not (seen.fresh or user.unproven or user.opened):
+            return _NOTHING_LASTING
+        unproven = meet(seen, user, base, strange, self._settings)
+        return *unproven, scatter(seen, user, base, self._tenant.crowd)
 
     def _rhythm(self, seen: Sighting, base: Baseline) -> tuple[float, float]:
         """Rarity of the hour and of the weekday; tokens are refreshed around the clock."""

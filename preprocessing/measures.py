@@ -156,10 +156,13 @@ def _unfaded(facts: Column) -> Column:
 
 
 def stranger_after_silence(facts: Column, _: Windows) -> Column:
-    """The silence now, and that after which an unproven device appeared, until it has faded."""
-    now = np.log2(1.0 + facts[:, _AT["gap_s"]] / (7 * 86400.0)) * _stranger(facts)
-    then = np.log2(1.0 + facts[:, _AT["unproven_silence_s"]] / (7 * 86400.0)) * _unfaded(facts)
-    return np.maximum(now, then)
+    return np.log2(1.0 + facts[:, _AT["unproven_silence_s"]] / (7 * 86400.0)) * _unfaded(facts)
+
+
+def silence_broken(facts: Column, windows: Windows) -> Column:
+    """Its product with log2(1 + events): a new phone after leave is proven before much happens."""
+    events = np.log2(1.0 + facts[:, _AT["unproven_events"]])
+    return stranger_after_silence(facts, windows) * events
 
 
 def unproven(name: str) -> Compute:
