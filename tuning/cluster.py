@@ -6,7 +6,10 @@ import logging
 import os
 import secrets
 import shutil
+import signal
 import tempfile
+import threading
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +44,8 @@ _ONE_THREAD = {
     "TF_NUM_INTEROP_THREADS": "1",
 }
 _LEFT = "ray-folder"
+#: Ray's processes are gone this long after it was shut down, seconds.
+CLEARING_S = 5.0
 
 
 class ClusterError(RuntimeError):
@@ -84,10 +89,25 @@ def cluster(folder: Path, *, cpus: int, address: str = "") -> Iterator[None]:
         raise ClusterError(f"Ray {where}: {why[-1][:300]}; run 'ztad doctor'") from error
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     try:
-        yield
+        with _ending_on_sigterm():
+            yield
     finally:
         ray.shutdown()
         _clear(folder)
+
+
+@contextmanager
+def _ending_on_sigterm() -> Iterator[None]:
+    """SIGTERM ends the block as Ctrl-C does; Ray, once started, would have it abort the process
+    and leave its own processes and files behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _quiet() -> dict[str, Any]:
@@ -118,8 +138,14 @@ def _keep_to_this_machine(own: Path) -> None:
 
 
 def _clear(folder: Path) -> None:
-    """Remove what a search that was killed has left."""
+    """Remove what a search has left; what Ray's last processes still write to is for the next."""
     note = folder / _LEFT
-    if note.exists():
-        shutil.rmtree(note.read_text(), ignore_errors=True)
-        note.unlink()
+    if not note.exists():
+        return
+    left, until_s = Path(note.read_text()), time.monotonic() + CLEARING_S
+    while left.exists():
+        shutil.rmtree(left, ignore_errors=True)
+        if time.monotonic() > until_s:
+            return
+        time.sleep(0.05)
+    note.unlink()

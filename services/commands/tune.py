@@ -97,6 +97,10 @@ def run(args: argparse.Namespace) -> int:
         work = _resumed(args, folder) if args.resume else _begun(args, folder)
         try:
             journal = _searched(work)
+        except KeyboardInterrupt:
+            again = f"ztad tune --resume --out {work.args.out}"
+            print(f"ztad tune: trials that ended are kept; go on with: {again}", file=sys.stderr)
+            raise
         except ClusterError as problem:
             print(f"ztad tune: {problem}", file=sys.stderr)
             return 1

@@ -68,6 +68,21 @@ def _lives(process: psutil.Process) -> bool:
         return False
 
 
+def test_asked_to_end_it_clears_up_and_says_how_to_go_on(tmp_path: Path) -> None:
+    tuning = Tuning(tmp_path)
+    process = tuning.begin()
+    until(lambda: tuning.trials() >= 1 or process.poll() is not None, within_s=120)
+    assert process.poll() is None, tuning.output()
+    ours = psutil.Process(process.pid).children(recursive=True)
+    left = Path((searches.folder_of(tuning.home, tuning.out) / "ray-folder").read_text())
+    assert left.is_dir()
+    process.terminate()
+    assert process.wait(60) == 130, tuning.output()
+    until(lambda: not any(map(_lives, ours)), within_s=60)
+    assert not left.exists()
+    assert f"go on with: ztad tune --resume --out {tuning.out}" in tuning.output()
+
+
 def test_killed_and_resumed(tmp_path: Path) -> None:
     tuning = Tuning(tmp_path)
     process = tuning.begin()
