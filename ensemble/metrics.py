@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +23,6 @@ class Decisions:
     precision: float
     recall: float
     f1: float
-
-    def as_dict(self) -> dict[str, float]:
-        return asdict(self)
 
 
 def roc_auc(scores: Scores, labels: Labels) -> float:

@@ -86,9 +86,7 @@ class _Gateway:
             keep=recorder.save_routing,
             kept=recorder.routing,
         )
-        feedback = FeedbackRoutes(
-            _feedback_lookups(recorder, preprocessor), metrics.feedback_unheard.set
-        )
+        feedback = _feedback(recorder, preprocessor, metrics)
         self._app = GatewayApp(
             pipeline,
             book,
@@ -132,14 +130,15 @@ def _history_lookups(recorder: Handle) -> HistoryLookups:
     )
 
 
-def _feedback_lookups(recorder: Handle, preprocessor: Handle) -> FeedbackLookups:
-    return FeedbackLookups(
+def _feedback(recorder: Handle, preprocessor: Handle, metrics: GatewayMetrics) -> FeedbackRoutes:
+    lookups = FeedbackLookups(
         give_feedback=recorder.give_feedback.remote,
         undo_feedback=recorder.undo_feedback.remote,
         feedback=recorder.feedback.remote,
         feedback_after=recorder.feedback_after.remote,
         correct=preprocessor.correct.remote,
     )
+    return FeedbackRoutes(lookups, metrics.feedback_unheard.set)
 
 
 def _guard(args: dict[str, Any]) -> Guard:

@@ -83,9 +83,7 @@ def local_gateway(
         keep=LocalCall(recorder.save_routing),
         kept=LocalCall(recorder.routing),
     )
-    feedback = FeedbackRoutes(
-        _feedback_lookups(recorder, preprocessor), metrics.feedback_unheard.set
-    )
+    feedback = _feedback(recorder, preprocessor, metrics)
     app = GatewayApp(
         pipeline,
         book,
@@ -107,14 +105,17 @@ def local_gateway(
     return app
 
 
-def _feedback_lookups(recorder: Recorder, preprocessor: Preprocessor) -> FeedbackLookups:
-    return FeedbackLookups(
+def _feedback(
+    recorder: Recorder, preprocessor: Preprocessor, metrics: GatewayMetrics
+) -> FeedbackRoutes:
+    lookups = FeedbackLookups(
         give_feedback=recorder.give_feedback,
         undo_feedback=recorder.undo_feedback,
         feedback=recorder.feedback,
         feedback_after=recorder.feedback_after,
         correct=preprocessor.correct,
     )
+    return FeedbackRoutes(lookups, metrics.feedback_unheard.set)
 
 
 def _alert_lookups(recorder: Recorder) -> AlertLookups:
