@@ -3,6 +3,11 @@
 A budget is a promise to analysts: at most N alerts per 1,000 active users per day while nothing is
 wrong. Scores are calibrated to the share of ordinary events that score lower, so the promise needs
 only one more number, how many events an active user makes a day.
+
+Scores are calibrated on the very events that the detectors were fitted to. Those hold attacks, which
+raise the threshold more than the fit lowers it: calibrated on halves scored by each other's
+detectors, eight synthetic organisations made 0 to 24 ordinary alerts of the 25 promised and lost up
+to half of what was found; calibrated as it is, 6 to 38.
 """
 
 from __future__ import annotations
