@@ -4,10 +4,10 @@ A budget is a promise to analysts: at most N alerts per 1,000 active users per d
 wrong. Scores are calibrated to the share of ordinary events that score lower, so the promise needs
 only one more number, how many events an active user makes a day.
 
-Scores are calibrated on the very events that the detectors were fitted to. Those hold attacks, which
-raise the threshold more than the fit lowers it: calibrated on halves scored by each other's
-detectors, eight synthetic organisations made 0 to 24 ordinary alerts of the 25 promised and lost up
-to half of what was found; calibrated as it is, 6 to 38.
+Scores are calibrated on the very events that the detectors were fitted to. Those hold attacks, and
+these raise the threshold more than the fit lowers it: of 25 ordinary alerts promised, eight
+generated organisations made 6 to 38. Calibrated on halves scored by each other's detectors they
+made 0 to 24, and up to a fifth of what was found was lost.
 """
 
 from __future__ import annotations
