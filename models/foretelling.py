@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from models.export import Graph
 from models.keras_loading import keras_on_tensorflow
-from models.steps import GIVEN, HEADS, KINDS, LEVELS, MOST_LEVELS, TOLD, Nodes, Numbers, Steps
+from models.steps import GIVEN, HEADS, LEVELS, MOST_LEVELS, TOLD, Nodes, Numbers, Steps
 
 LEAST_LIKELY = 1e-6
 """No field of a step is more surprising than this: six decades."""
@@ -28,8 +28,7 @@ class Foretelling:
 
     ``units`` are the recurrent kernel's, u: ``kernel`` (TOLD, 3 u), ``recurrent`` (u, 3 u),
     ``bias`` (2, 3 u), gates in the order update, reset, candidate. ``mix`` (u + GIVEN, u) leads to
-    ``levels`` (u, HEADS * MOST_LEVELS), and ``kinds`` (u, KINDS) starts from the units themselves;
-    each with its bias.
+    ``levels`` (u, HEADS * MOST_LEVELS), each with its bias.
     """
 
     kernel: Numbers
@@ -39,8 +38,6 @@ class Foretelling:
     mix_bias: Numbers
     levels: Numbers
     levels_bias: Numbers
-    kinds: Numbers
-    kinds_bias: Numbers
 
     def surprise(self, steps: Steps) -> Numbers:
         """Of every step in decades, (n, s); 0 where there was no event yet."""
@@ -52,9 +49,7 @@ class Foretelling:
         chance /= chance.sum(axis=3, keepdims=True)
         stranger = steps.levels[..., None] <= _NAMES_OF_LEVELS
         share = np.maximum((chance * stranger).sum(axis=3), np.float32(LEAST_LIKELY))
-        done = state @ self.kinds + self.kinds_bias
-        lost = done.max(axis=2) - (done * steps.kinds).sum(axis=2)
-        decades: Numbers = (lost - np.log(share).sum(axis=2)) / np.float32(_LN10) * steps.present
+        decades: Numbers = np.log(share).sum(axis=2) / np.float32(-_LN10) * steps.present
         return decades
 
     def _states(self, before: Numbers) -> Numbers:
@@ -86,10 +81,7 @@ class Foretelling:
         chosen = graph.add("Mul", chance, stranger)
         share = graph.add("Max", _sum(graph, chosen, 3), graph.constant(LEAST_LIKELY))
         tails = _sum(graph, graph.add("Log", share), 2)
-        done = _dense(graph, state, self.kinds, self.kinds_bias)
-        likeliest = graph.add("ReduceMax", done, axes=[2], keepdims=0)
-        lost = graph.add("Sub", likeliest, _sum(graph, graph.add("Mul", done, steps.kinds), 2))
-        decades = graph.add("Div", graph.add("Sub", lost, tails), graph.constant(_LN10))
+        decades = graph.add("Div", tails, graph.constant(-_LN10))
         return graph.add("Mul", decades, steps.present), steps
 
     def _states_nodes(self, graph: Graph, before: str) -> str:
@@ -115,19 +107,18 @@ def train(
     of the next."""
     length = steps.before.shape[1]
     network = _network(length, units, learning_rate, seed)
-    truth = np.concatenate([steps.levels, steps.kinds], axis=2)
     counted = steps.present
     for _ in range(epochs):
         network.fit(
             [steps.before, steps.given],
-            truth,
+            steps.levels,
             sample_weight=counted,
-            batch_size=int(np.clip(len(truth) // _LEAST_STEPS, 1, _BATCH)),
+            batch_size=int(np.clip(len(steps.levels) // _LEAST_STEPS, 1, _BATCH)),
             epochs=1,
             shuffle=False,
             verbose=0,
         )
-        counted = _counted(network, steps, truth, trimmed)
+        counted = _counted(network, steps, trimmed)
     return _weights(network)
 
 
@@ -150,8 +141,7 @@ def _network(length: int, units: int, learning_rate: float, seed: int) -> Any:
     levels = keras.layers.Dense(HEADS * MOST_LEVELS, kernel_initializer=start(4), name="levels")(
         hidden
     )
-    kinds = keras.layers.Dense(KINDS, kernel_initializer=start(5), name="kinds")(state)
-    network = keras.Model([before, given], keras.layers.Concatenate()([levels, kinds]))
+    network = keras.Model([before, given], levels)
     network.compile(keras.optimizers.Adam(learning_rate), loss=_loss, jit_compile=False)
     return network
 
@@ -160,21 +150,17 @@ def _loss(truth: Any, foretold: Any) -> Any:
     """Cross-entropy of all fields of a step, (n, s)."""
     ops = keras_on_tensorflow().ops
     shape = (*ops.shape(foretold)[:2], HEADS, MOST_LEVELS)
-    logits = ops.reshape(foretold[..., : HEADS * MOST_LEVELS], shape) + _MISSING
-    levels = ops.cast(truth[..., :HEADS], "int32")
-    fields = ops.sparse_categorical_crossentropy(levels, logits, from_logits=True)
-    done = ops.categorical_crossentropy(
-        truth[..., HEADS:], foretold[..., HEADS * MOST_LEVELS :], from_logits=True
-    )
-    return ops.sum(fields, -1) + done
+    logits = ops.reshape(foretold, shape) + _MISSING
+    levels = ops.cast(truth, "int32")
+    return ops.sum(ops.sparse_categorical_crossentropy(levels, logits, from_logits=True), -1)
 
 
-def _counted(network: Any, steps: Steps, truth: Numbers, trimmed: float) -> Numbers:
+def _counted(network: Any, steps: Steps, trimmed: float) -> Numbers:
     """1 for the steps that are there, (n, s), but for those that fit worst."""
     losses = np.concatenate(
         [
-            np.asarray(_loss(truth[rows], network([steps.before[rows], steps.given[rows]])))
-            for rows in (slice(at, at + _CHUNK) for at in range(0, len(truth), _CHUNK))
+            np.asarray(_loss(steps.levels[rows], network([steps.before[rows], steps.given[rows]])))
+            for rows in (slice(at, at + _CHUNK) for at in range(0, len(steps.levels), _CHUNK))
         ]
     )
     there = steps.present > 0
@@ -183,15 +169,14 @@ def _counted(network: Any, steps: Steps, truth: Numbers, trimmed: float) -> Numb
 
 
 def _weights(network: Any) -> Foretelling:
-    layers = (network.get_layer(name) for name in ("units", "mix", "levels", "kinds"))
-    kernel, recurrent, bias, mix, mix_bias, levels, levels_bias, kinds, kinds_bias = (
+    layers = (network.get_layer(name) for name in ("units", "mix", "levels"))
+    kernel, recurrent, bias, mix, mix_bias, levels, levels_bias = (
         np.asarray(weight, np.float32) for layer in layers for weight in layer.get_weights()
     )
     missing = _MISSING.ravel() < 0
     return Foretelling(
         kernel, recurrent, bias, mix, mix_bias,
         np.where(missing, np.float32(0), levels), np.where(missing, _NEVER, levels_bias),
-        kinds, kinds_bias,
     )  # fmt: skip
 
 

@@ -1,7 +1,8 @@
 """What the steps of a trail say in numbers: in numpy for fitting, and as nodes of an ONNX graph.
 
 Beside the levels that a step holds, it is told whether its device, its network and its session were
-there in the steps before: links are equal bytes and mean nothing by themselves.
+there in the steps before: links are equal bytes and mean nothing by themselves. Neither that nor
+what was done is foretold: what people do next, and where, changes more often than who does it.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ _WHERE = [_NAMES.index("device_link"), _NAMES.index("network_link")]
 _GAP, _KIND = _NAMES.index("gap"), _NAMES.index("kind")
 
 KINDS = FIELDS[_KIND].levels
-#: Levels of what is ordered, strangest last: of the fields, then known or new of each link.
-LEVELS: tuple[int, ...] = (*(FIELDS[index].levels for index in _ORDERED), *(2 for _ in _LINKS))
+#: Levels of the fields that are ordered, strangest last.
+LEVELS: tuple[int, ...] = tuple(FIELDS[index].levels for index in _ORDERED)
 HEADS, MOST_LEVELS = len(LEVELS), max(LEVELS)
 #: Numbers that are given when the levels of a step are foretold: what was done, and how long after
 #: the step before.
 GIVEN = 1 + KINDS
 #: Numbers that tell a whole step.
-TOLD = GIVEN + 2 * HEADS
+TOLD = GIVEN + 2 * HEADS + len(_LINKS)
 
 _MOST = np.array(LEVELS, np.float32) - 1
 _MOST_GAP = FIELDS[_GAP].levels - 1.0
@@ -45,15 +46,13 @@ class Steps:
     """Steps of n trails of length s.
 
     ``before`` (n, s, TOLD) tells the step before each one, ``given`` (n, s, GIVEN) what is given of
-    the step itself; ``levels`` (n, s, HEADS) and ``kinds`` (n, s, KINDS; one is 1) are to be
-    foretold. ``present`` (n, s) is 1 where there was an event, ``linked`` (n, s) where it came from
-    the device and the network of the last.
+    the step itself; ``levels`` (n, s, HEADS) are to be foretold. ``present`` (n, s) is 1 where
+    there was an event, ``linked`` (n, s) where it came from the device and the network of the last.
     """
 
     before: Numbers
     given: Numbers
     levels: Numbers
-    kinds: Numbers
     present: Numbers
     linked: Numbers
 
@@ -61,17 +60,16 @@ class Steps:
     def of(cls, trails: Trails) -> Steps:
         """What trails (n, s, WIDTH of preprocessing.trail) say."""
         present = (trails[:, :, 0] > 0).astype(np.float32)
-        fields = np.maximum(trails[:, :, _ORDERED].astype(np.float32) - 1, 0)
-        links = trails[:, :, _LINKS]
-        levels = np.concatenate([fields, _new(links, present)], axis=2)
+        levels = np.maximum(trails[:, :, _ORDERED].astype(np.float32) - 1, 0)
+        new = _new(trails[:, :, _LINKS], present)
         gap = np.maximum(trails[:, :, [_GAP]].astype(np.float32) - 1, 0) / np.float32(_MOST_GAP)
         kinds = (trails[:, :, [_KIND]] == np.arange(1, KINDS + 1)).astype(np.float32)
         given = np.concatenate([gap, kinds], axis=2)
-        told = np.concatenate([given, levels / _MOST, np.minimum(levels, 1)], axis=2)
+        told = np.concatenate([given, levels / _MOST, np.minimum(levels, 1), new], axis=2)
         before = np.concatenate([np.zeros_like(told[:, :1]), told[:, :-1]], axis=1)
         where = trails[:, :, _WHERE]
         linked = (where == where[:, -1:]).all(axis=2).astype(np.float32)
-        return cls(before, given, levels, kinds, present, linked)
+        return cls(before, given, levels, present, linked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +79,6 @@ class Nodes:
     before: str
     given: str
     levels: str
-    kinds: str
     present: str
     linked: str
 
@@ -92,14 +89,14 @@ class Nodes:
         bytes_ = graph.add("Cast", trails, to=graph.FLOAT)
         present = graph.add("Min", _columns(graph, bytes_, [0]), one)
         links = _columns(graph, bytes_, _LINKS)
-        fields = _lowered(graph, bytes_, _ORDERED)
-        levels = graph.add("Concat", fields, _new_nodes(graph, links, present, length), axis=2)
+        levels = _lowered(graph, bytes_, _ORDERED)
+        new = _new_nodes(graph, links, present, length)
         gap = graph.add("Div", _lowered(graph, bytes_, [_GAP]), graph.constant(_MOST_GAP))
         kind_names = graph.constant(np.arange(1, KINDS + 1))
         kinds = _equal(graph, _columns(graph, bytes_, [_KIND]), kind_names)
         given = graph.add("Concat", gap, kinds, axis=2)
         scaled = graph.add("Div", levels, graph.constant(_MOST))
-        told = graph.add("Concat", given, scaled, graph.add("Min", levels, one), axis=2)
+        told = graph.add("Concat", given, scaled, graph.add("Min", levels, one), new, axis=2)
         where = _columns(graph, bytes_, _WHERE)
         last = graph.add("Gather", where, graph.constant([length - 1], np.int64), axis=1)
         same = graph.add("ReduceMin", _equal(graph, where, last), axes=[2], keepdims=0)
@@ -107,7 +104,6 @@ class Nodes:
             before=_later(graph, told),
             given=given,
             levels=levels,
-            kinds=kinds,
             present=graph.add("Reshape", present, graph.constant([-1, length], np.int64)),
             linked=same,
         )

@@ -11,7 +11,7 @@ from models.base import InvalidParameter
 from models.foretelling import LEAST_LIKELY, _network, _weights, train
 from models.keras_loading import keras_on_tensorflow
 from models.sequence_model import SequenceModel
-from models.steps import HEADS, KINDS, LEVELS, MOST_LEVELS, Steps
+from models.steps import KINDS, LEVELS, MOST_LEVELS, Steps
 from preprocessing.trail import FIELDS, LENGTH, WIDTH, Trails
 
 NAMES = [field.name for field in FIELDS]
@@ -35,10 +35,7 @@ def test_surprise_is_that_of_the_keras_network() -> None:
         chance = np.asarray(softmax(outputs[..., at : at + levels]))
         stranger = np.arange(levels) >= steps.levels[..., head, None]
         expected -= np.log10(np.maximum((chance * stranger).sum(axis=-1), LEAST_LIKELY))
-    kinds = np.asarray(softmax(outputs[..., HEADS * MOST_LEVELS :]))
     there = steps.present > 0
-    done = (kinds * steps.kinds).sum(axis=-1)
-    expected[there] += np.log10(kinds.max(axis=-1)[there] / done[there])
     told = _weights(network).surprise(steps)
     np.testing.assert_allclose(told[there], expected[there], rtol=1e-3, atol=1e-4)
     assert not told[~there].any()
@@ -57,9 +54,9 @@ def test_a_step_does_not_know_the_steps_after_it() -> None:
 
 def test_steps_tell_what_is_new_in_the_trail() -> None:
     trail = np.ones((1, LENGTH, WIDTH), np.uint8)
-    trail[0, :, NAMES.index("device_link")] = [*[5] * 10, 7, 7, 5, 7, 0, 9]
-    new = Steps.of(trail).levels[0, :, HEADS - 3]
-    assert np.flatnonzero(new).tolist() == [10, 15], "the first of all is no news"
+    trail[0, :, NAMES.index("device_link")] = [*[5] * 10, 7, 7, 5, 0, 9, 9]
+    new = Steps.of(trail).before[0, :, -3]
+    assert np.flatnonzero(new).tolist() == [11, 15], "told a step later; the first is no news"
 
 
 def test_a_chain_counts_what_came_from_where_the_event_did() -> None:
@@ -70,8 +67,9 @@ def test_a_chain_counts_what_came_from_where_the_event_did() -> None:
 
 def test_one_kind_of_event_is_one() -> None:
     steps = Steps.of(trails())
-    np.testing.assert_array_equal(steps.kinds.sum(axis=2), steps.present)
-    assert steps.kinds.shape[2] == KINDS
+    kinds = steps.given[:, :, 1:]
+    np.testing.assert_array_equal(kinds.sum(axis=2), steps.present)
+    assert kinds.shape[2] == KINDS
 
 
 def test_attacks_among_the_training_trails_teach_little() -> None:
