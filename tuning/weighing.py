@@ -29,8 +29,8 @@ Mask = NDArray[np.bool_]
 
 #: Share of the slice that counts as rarest. With one to five in a hundred the sequence model has
 #: 0.63 to 0.71 of the best one's agreement in the generator's enterprise scenario and 0.74 to 0.89
-#: in seedlike, where it helps (seeds 201 to 203), 0.38 to 0.46 on the LANL sample, where it does
-#: not.
+#: in seedlike (seeds 201 to 203), 0.38 to 0.53 on the first day of the LANL sample; without the
+#: attacks that nobody labelled, the first falls to 0.4.
 RAREST_SHARE = 0.02
 #: Fewest events of a slice, of which ten are then the rarest.
 LEAST_EVENTS = 500
