@@ -17,6 +17,10 @@ from preprocessing.geo import beyond_accuracy_km, distance_km
 
 HOURS = 24
 DAYS = 7
+#: An event counts for the hours of the clock less than this many from it, hours: who begins at 9 on
+#: most days is not odd at 7 or 11.
+NEAR_HOURS = 4
+QUARTERS = 4
 
 #: Pseudo-events of what the tenant shows, mixed into every user's rates: a user with fewer events
 #: than this is judged mostly by the tenant, later by their own.
@@ -46,6 +50,18 @@ SAME_PLACE_KM = 50.0
 NEAR_DEG = 0.3
 #: A degree of latitude is at least this long, km; 111.195 on the sphere of geo.py.
 LEAST_DEGREE_KM = 111.0
+
+
+def _near(quarter: int) -> list[float]:
+    """Weights, of sum 1, of the 2 * NEAR_HOURS hours of the clock around a time a little after a
+    quarter past an hour: a triangle."""
+    past = (quarter + 0.5) / QUARTERS
+    away = [abs(hour - past) for hour in range(1 - NEAR_HOURS, NEAR_HOURS + 1)]
+    heights = [max(0.0, 1.0 - hours / NEAR_HOURS) for hours in away]
+    return [height / sum(heights) for height in heights]
+
+
+_NEAR = [_near(quarter) for quarter in range(QUARTERS)]
 
 
 class Decaying(msgspec.Struct, array_like=True, gc=False):
@@ -227,41 +243,41 @@ class Rhythm(msgspec.Struct, array_like=True, gc=False):
     hours: list[float] = msgspec.field(default_factory=lambda: [0.0] * HOURS)
     days: list[float] = msgspec.field(default_factory=lambda: [0.0] * DAYS)
 
-    def learn(self, hour: float, day: int, limit: float) -> None:
-        """Count one event at ``hour`` in [0, 24) on ``day``; see :func:`clock`."""
+    def learn(self, hour: float, day: int, limit: float, vote: float = 1.0) -> None:
+        """Count one event at ``hour`` in [0, 24) on ``day``; see :func:`clock`. Events of one
+        burst are one decision to work: of those, ``vote`` is the part that one event has."""
         if self.weight >= limit:
             self.weight /= 2
             self.hours = [count / 2 for count in self.hours]
             self.days = [count / 2 for count in self.days]
-        self.weight += 1.0
-        self.days[day] += 1.0
-        left = int(hour)
-        right_share = hour - left
-        # A triangle of three hours' half width: 9:05 and 9:55 belong to the same habit.
+        self.weight += vote
+        self.days[day] += vote
         hours = self.hours
-        hours[left - 1] += (1 - right_share) / 4
-        hours[left] += (2 - right_share) / 4
-        hours[(left + 1) % HOURS] += (1 + right_share) / 4
-        hours[(left + 2) % HOURS] += right_share / 4
+        after, quarter = divmod(int(hour * QUARTERS), QUARTERS)
+        for index, share in enumerate(_NEAR[quarter], after - NEAR_HOURS + 1):
+            hours[index % HOURS] += share * vote
 
-    def bits(self, hour: float, day: int, prior: Rhythm) -> tuple[float, float]:
-        """How much rarer this time of day, and this day of the week, is for this owner than
-        chance, in bits >= 0."""
-        left = int(hour)
-        right = (left + 1) % HOURS
-        right_share = hour - left
-        left_share = 1 - right_share
+    def bits(self, hour: float, day: int, prior: Rhythm, as_rare: float) -> tuple[float, float]:
+        """How much rarer this time of day is for this owner than every other event, and how much
+        rarer this day of the week than chance, in bits >= 0; ``as_rare`` of the prior."""
         total = self.weight + PRIOR_EVENTS
-        hours, theirs = self.hours, prior.hours
-        at_hour = theirs[left] * left_share + theirs[right] * right_share
-        pseudo = PRIOR_EVENTS * ((at_hour + 1.0 / HOURS) / (prior.weight + 1.0))
-        times = (hours[left] * left_share + hours[right] * right_share + pseudo) / total * HOURS
+        share = (self.weight * self.as_rare(hour) + PRIOR_EVENTS * as_rare) / total
         pseudo = PRIOR_EVENTS * ((prior.days[day] + 1.0 / DAYS) / (prior.weight + 1.0))
         day_times = (self.days[day] + pseudo) / total * DAYS
         return (
-            -log2(times) if times < 1.0 else 0.0,
+            -log2(2.0 * share) if share < 0.5 else 0.0,
             -log2(day_times) if day_times < 1.0 else 0.0,
         )
+
+    def as_rare(self, hour: float) -> float:
+        """The share of the events at hours of the day that are as rare as this one or rarer: small
+        for 3 am of whom works 9 to 5, not for one of the many hours of whom works at all hours."""
+        hours = self.hours
+        left = int(hour)
+        part = hour - left
+        level = hours[left] * (1 - part) + hours[(left + 1) % HOURS] * part
+        rarer = sum([count for count in hours if count <= level])
+        return (rarer + 1.0) / (self.weight + 1.0)
 
 
 class Place(msgspec.Struct, array_like=True, frozen=True, gc=False):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import log2
+from math import exp2, log2
 
 from preprocessing.baseline import HABIT
 from preprocessing.crowd import SLOTS, slot
@@ -84,10 +84,16 @@ def _learn_amounts(seen: Sighting, base: Baseline, limit: float) -> None:
     event = seen.event
     base.rate.learn(seen.rate, limit)
     if event.auth_kind != "token":
-        base.rhythm.learn(seen.hour, seen.day, limit)
+        base.rhythm.learn(seen.hour, seen.day, limit, vote(seen.rate))
     if event.bytes_transferred is not None:
         scale = base.transfer if event.action == "transfer" else base.other_bytes
         scale.learn(log2(1.0 + event.bytes_transferred), limit)
+
+
+def vote(rate: float) -> float:
+    """What an event counts of a habit of time, in (0, 1], by the log2 of its user's events of the
+    hour: a burst of n counts log(n) times, and one night of haste makes no night worker."""
+    return exp2(-rate)
 
 
 def _learn_values(

@@ -74,6 +74,7 @@ class Lookup:
         self._prior_firsts = [PRIOR_EVENTS * firsts.rate() for firsts in tenant.firsts]
         self._prior_failures = PRIOR_EVENTS * ((ours.failures + 1.0) / (ours.events + 10.0))
         self._new_user_bits = tenant.failing.bits()
+        self._as_rare: dict[int, float] = {}
 
     def is_late(self, at_s: float, user: User) -> bool:
         return at_s < user.newest_s - self._late_s
@@ -149,7 +150,11 @@ class Lookup:
         """Rarity of the hour and of the weekday; tokens are refreshed around the clock."""
         if seen.event.auth_kind == "token":
             return 0.0, 0.0
-        hour_bits, day_bits = base.rhythm.bits(seen.hour, seen.day, self._ours.rhythm)
+        ours, hour = self._ours.rhythm, int(seen.hour)
+        as_rare = self._as_rare.get(hour)
+        if as_rare is None:
+            as_rare = self._as_rare[hour] = ours.as_rare(hour + 0.5)
+        hour_bits, day_bits = base.rhythm.bits(seen.hour, seen.day, ours, as_rare)
         known_s = seen.at_s - base.first_s if base.events else 0.0
         return hour_bits, min(day_bits, _most_weekday_bits(known_s))
 

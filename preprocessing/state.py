@@ -32,7 +32,7 @@ from preprocessing.history import CATEGORIES, HistoryError, HistorySettings
 from preprocessing.seen import SeenIds
 from preprocessing.values import Values, values_of
 
-SNAPSHOT_FORMAT = 9
+SNAPSHOT_FORMAT = 10
 
 #: Failures over which the share of unknown users is taken, half to all of them.
 MOST_FAILING = 1000.0

@@ -9,13 +9,14 @@ tenant's share of unknown users among failures, and activity, which fades by its
 
 from __future__ import annotations
 
-from math import log2, sqrt
+from math import inf, log2, sqrt
 
 from preprocessing.accumulated import Level
 from preprocessing.baseline import LEAST_SPREAD, WINSOR_EVENTS, Categories, Places, Rhythm, Scale
 from preprocessing.crowd import Crowd, slot
 from preprocessing.geo import distance_km
 from preprocessing.history import CATEGORIES, SHARED
+from preprocessing.learning import vote
 from preprocessing.state import Baseline, Sighting, State, Tenant
 
 _DEVICE, _ADDRESS = CATEGORIES.index("device"), CATEGORIES.index("address")
@@ -53,7 +54,7 @@ def _amounts(seen: Sighting, base: Baseline) -> None:
     event = seen.event
     _scale(base.rate, seen.rate)
     if event.auth_kind != "token":
-        _rhythm(base.rhythm, seen.hour, seen.day)
+        _rhythm(base.rhythm, seen)
     if event.bytes_transferred is not None:
         scale = base.transfer if event.action == "transfer" else base.other_bytes
         _scale(scale, log2(1.0 + event.bytes_transferred))
@@ -73,11 +74,11 @@ def _scale(scale: Scale, value: float) -> None:
     scale.weight, scale.mean = weight - 1.0, max(0.0, mean)
 
 
-def _rhythm(rhythm: Rhythm, hour: float, day: int) -> None:
-    """The triangle that ``Rhythm.learn`` added, taken away."""
-    once = Rhythm()
-    once.learn(hour, day, 1.0)
-    rhythm.weight = max(0.0, rhythm.weight - 1.0)
+def _rhythm(rhythm: Rhythm, seen: Sighting) -> None:
+    """What ``Rhythm.learn`` added, taken away."""
+    once, counted = Rhythm(), vote(seen.rate)
+    once.learn(seen.hour, seen.day, inf, counted)
+    rhythm.weight = max(0.0, rhythm.weight - counted)
     rhythm.hours = [max(0.0, a - b) for a, b in zip(rhythm.hours, once.hours, strict=True)]
     rhythm.days = [max(0.0, a - b) for a, b in zip(rhythm.days, once.days, strict=True)]
 

@@ -7,11 +7,11 @@ the roughest, each used only where the one before leaves work to do:
    published rules).
 2. If more is strange than any ordinary tail explains (:func:`heavy`): attacks come in waves, so
    only the calm stretches of time are kept (:func:`calm`).
-3. If that is still too much, there was no calm: only the more ordinary half is kept
-   (:func:`half`).
+3. If that is still too much, there was no calm: only the most ordinary half of all is kept
+   (:func:`concentrated`).
 
-Strangeness here is the plain sum of an event's oriented features (``features.strangeness``): no
-amount of contamination can bend it.
+Strangeness is at first the plain sum of an event's oriented features (``features.strangeness``):
+no amount of contamination can bend it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing.features import plain, strangeness
+from preprocessing.surprise import fit
 
 Features = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -36,10 +37,16 @@ STRANGE_SHARE = 0.2
 #: A stretch is calm if it holds at most this many times the strange events of the calmest two,
 #: and a little: stretches of 500 ordinary events differ by this much by chance.
 CALM_TIMES, CALM_SLACK = 1.5, 0.02
+#: Strange events of the calm stretches, against all, above which they may be calm by chance.
+CALM_SHARE = 0.5
 #: Robust deviations of the square root of strangeness beyond which an event is strange.
 SET_ASIDE = 2.5
 #: Share beyond that which ordinary tails do not explain; in ordinary data it is 2-5 %.
 HEAVY_SHARE = 0.08
+#: Times the more ordinary half is chosen anew; it hardly changes after three.
+STEPS = 4
+#: Decades that a unit of plain strangeness is worth between equally surprising events.
+TIE = 1e-6
 
 
 def ordinary(features: Features, known_anomalous: Mask) -> Mask:
@@ -49,7 +56,7 @@ def ordinary(features: Features, known_anomalous: Mask) -> Mask:
     if not heavy(strange, usable):
         return usable
     quiet = calm(strange, usable)
-    return half(strange, quiet) if heavy(strange, quiet) else quiet
+    return quiet if _calmer(strange, quiet, usable) else concentrated(features, usable)
 
 
 def heavy(strange: Values, usable: Mask) -> bool:
@@ -75,8 +82,31 @@ def calm(strange: Values, usable: Mask) -> Mask:
     return kept
 
 
-def half(strange: Values, usable: Mask) -> Mask:
-    """The more ordinary half: what is strange in small ways hides among the rest."""
+def _calmer(strange: Values, quiet: Mask, usable: Mask) -> bool:
+    """Whether what was kept is ordinary, as far as can be seen, and clearly more so than all."""
+    high = np.quantile(strange[usable], 1.0 - STRANGE_SHARE)
+    share = float((strange[quiet] > high).mean())
+    return share <= CALM_SHARE * STRANGE_SHARE and not heavy(strange, quiet)
+
+
+def concentrated(features: Features, usable: Mask) -> Mask:
+    """The half of the usable events that are the least surprising to one another.
+
+    It begins with the half whose features sum to the least. What is strange in one way alone hides
+    there, for a bit of one feature is not worth a bit of another; so the half is judged by its own
+    surprises and chosen anew, a few times (the C-steps of FAST-MCD: Rousseeuw and Van Driessen,
+    1999, Technometrics 41).
+    """
+    strange = strangeness(features)
+    chosen = _lower_half(strange, usable)
+    for _ in range(STEPS):
+        decades = fit(features[chosen])(features).sum(axis=1, dtype=np.float64)
+        # Many events surprise nobody: among those the plain sum decides.
+        chosen = _lower_half(decades + TIE * strange, usable)
+    return chosen
+
+
+def _lower_half(strange: Values, usable: Mask) -> Mask:
     return usable & (strange <= np.median(strange[usable]))
 
 

@@ -53,6 +53,10 @@ FAST = frozenset({"isolation_forest", "one_class_svm"})
 #: Share of ordinary events that the second pass may leave unlearned; stricter than any budget,
 #: because in training nobody gives feedback.
 UNLEARNED_SHARE = 0.02
+#: Share of the plain events that the second pass learns at least, by how they looked in the first:
+#: where only the most ordinary half is fitted to, the rest seems rarer than it is, and a baseline
+#: that never learns what is ordinary but rare finds it strange for good.
+LEARNED_SHARE = 0.8
 #: Most events the detectors are fitted to; more change nothing but the time it takes.
 MOST_ROWS = 20_000
 #: Share of the ordinary training events before the slice in which detectors are weighed, and most
@@ -191,7 +195,10 @@ def habits(
     chosen = _some(ordinary(features, known), ~known)
     step("fitting a provisional ensemble")
     provisional = fit(features[chosen], trails[chosen], _fast(settings))
-    unlearned = np.full(len(ordered) + len(later), UNLEARNED_SHARE)
+    teaching = _some(plain(features) & ~known, ~known)
+    looked = provisional.exceedance(features[teaching], trails[teaching])
+    share = min(UNLEARNED_SHARE, float(np.quantile(looked, 1.0 - LEARNED_SHARE)))
+    unlearned = np.full(len(ordered) + len(later), share)
     unlearned[len(ordered) :] = 1.0 - settings.threshold(ordered)
     kept_out = np.concatenate([known, np.zeros(len(later), np.bool_)])
     step("learning habits again, without what looks strange")

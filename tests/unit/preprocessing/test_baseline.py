@@ -134,14 +134,18 @@ def test_without_a_baseline_any_amount_is_usual() -> None:
     assert Scale().deviations(40.0, Scale()) == 0.0
 
 
+def hour_bits(rhythm: Rhythm, hour: float, prior: Rhythm) -> float:
+    return rhythm.bits(hour, 0, prior, prior.as_rare(hour))[0]
+
+
 def test_a_night_worker_is_not_odd_at_night() -> None:
     night, day = Rhythm(), Rhythm()
     for n in range(60):
         night.learn(2.0 + n % 3 / 2, n % 7, LIMIT)
         day.learn(10.0 + n % 3 / 2, n % 7, LIMIT)
-    assert night.bits(2.5, 0, day)[0] == 0.0
-    assert day.bits(2.5, 0, day)[0] > 3
-    assert day.bits(10.5, 0, day)[0] == 0.0
+    assert hour_bits(night, 2.5, day) == 0.0
+    assert hour_bits(day, 2.5, day) > 3
+    assert hour_bits(day, 10.5, day) == 0.0
 
 
 def test_midnight_is_no_border() -> None:
@@ -149,7 +153,32 @@ def test_midnight_is_no_border() -> None:
     for n in range(60):
         late.learn(23.9, n % 7, LIMIT)
     assert sum(late.hours) == pytest.approx(60)
-    assert late.bits(0.1, 0, Rhythm())[0] == 0.0
+    assert hour_bits(late, 0.1, Rhythm()) == 0.0
+
+
+def test_who_works_at_all_hours_is_odd_at_none() -> None:
+    always = Rhythm()
+    for n in range(240):
+        always.learn(float(n % 24), n % 7, LIMIT)
+        always.learn(10.0, n % 7, LIMIT)
+    assert max(hour_bits(always, float(hour), Rhythm()) for hour in range(24)) < 2
+
+
+def test_the_edge_of_a_working_day_is_less_odd_than_the_night() -> None:
+    early = Rhythm()
+    for n in range(60):
+        early.learn(9.0, n % 5, LIMIT)
+    edge, night = (hour_bits(early, hour, early) for hour in (11.0, 15.0))
+    assert edge < night / 2
+
+
+def test_a_burst_is_one_decision_to_work() -> None:
+    often, once = Rhythm(), Rhythm()
+    for n in range(8):
+        often.learn(3.0, 0, LIMIT, 0.5 ** (1 + n) if n else 1.0)
+    once.learn(3.0, 0, LIMIT)
+    assert often.weight < 2 * once.weight
+    assert sum(often.hours) == pytest.approx(often.weight)
 
 
 def test_a_rhythm_forgets() -> None:

@@ -12,7 +12,7 @@ from tuning.ordinary import (
     STRETCHES,
     WARM_UP,
     calm,
-    half,
+    concentrated,
     heavy,
     ordinary,
 )
@@ -128,13 +128,29 @@ def test_without_any_calm_the_more_ordinary_half_is_kept() -> None:
     assert not (kept & strange).any()
 
 
-def test_half_is_half_of_the_usable() -> None:
+def test_half_of_the_usable_is_kept() -> None:
     usable = scattered(0.5)
-    told = strangeness(usual())
-    kept = half(told, usable)
+    kept = concentrated(usual(), usable)
     assert kept.sum() == pytest.approx(usable.sum() / 2, abs=1)
     assert not (kept & ~usable).any()
-    assert told[kept].max() <= told[usable & ~kept].min()
+
+
+def test_what_is_strange_in_one_way_alone_does_not_hide_among_the_half() -> None:
+    """Two units of a feature that moves nowhere else, where a fifth of the others always does."""
+    features, strange = usual(), scattered(0.2)
+    features[np.random.default_rng(2).random(features.shape) > 0.2] = 0.0
+    features[:, 0] = 0.0
+    features[strange, 0] = 2.0
+    told = strangeness(features)
+    assert (told[strange] <= np.median(told)).mean() > 0.05
+    assert not (concentrated(features, EVERYBODY) & strange).any()
+
+
+def test_stretches_that_are_calm_by_chance_are_no_calm() -> None:
+    strange = scattered(0.4)
+    strange[COLD : COLD + COUNT // 20] &= scattered(0.5)[: COUNT // 20]
+    kept = ordinary(with_strange(strange), none_known())
+    assert kept[COLD:].mean() > 0.4
 
 
 def test_how_strange_the_strange_are_moves_nothing() -> None:
