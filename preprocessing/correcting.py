@@ -23,7 +23,7 @@ from preprocessing.history import CATEGORIES, HistorySettings
 from preprocessing.learning import learn
 from preprocessing.state import Sighting, State, User, remembered, sighting, sighting_of
 from preprocessing.unlearning import unlearn
-from preprocessing.unproven import prove
+from preprocessing.unproven import doubt_again, prove
 
 _DEVICE, _ADDRESS = CATEGORIES.index("device"), CATEGORIES.index("address")
 
@@ -163,7 +163,7 @@ class _Correction:
         if user is None:
             state.users.use(user_id, User(newest_s=seen.at_s))
         else:
-            prove(seen, user)
+            effect.proven = prove(seen, user)
         for _ in range(times):
             learn(seen, state, self._settings)
         effect.added.append((remembered(seen), times))
@@ -175,6 +175,8 @@ class _Correction:
             seen = sighting_of(item)
             for _ in range(times):
                 unlearn(seen, state)
+            if (user := state.users.get(effect.user_id)) is not None:
+                doubt_again(effect.proven, user)
             if seen.event.event_id not in state.learned:
                 state.pending[seen.event.event_id] = seen
         for item in effect.taken:

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from preprocessing.accumulated import NO_SUMS, Four
+from preprocessing.accumulated import NO_SUMS, Four, Unproven
 from preprocessing.event import AuthEvent
 
 DAY_S = 86400.0
@@ -79,7 +79,7 @@ class Mark(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 class Effect(msgspec.Struct, array_like=True):
     """What feedback did to a history: events that were ``taken`` out of the baseline, ``held`` back
-    from it and ``added``, each so many times."""
+    from it and ``added``, each so many times; and devices that are ``proven`` by it."""
 
     serial: int
     disposition: Disposition
@@ -87,6 +87,7 @@ class Effect(msgspec.Struct, array_like=True):
     taken: list[Remembered] = []
     held: list[Remembered] = []
     added: list[tuple[Remembered, int]] = []
+    proven: dict[str, Unproven] = {}
 
 
 class Ledger(msgspec.Struct, array_like=True):

@@ -82,12 +82,21 @@ def remember_unproven(seen: Sighting, user: User) -> None:
         prove(seen, user)
 
 
-def prove(seen: Sighting, user: User) -> None:
-    """An event was the user's own: so is its device, and so are devices at its address."""
+def prove(seen: Sighting, user: User) -> dict[str, Unproven]:
+    """An event was the user's own: so is its device, and so are devices at its address. Gives
+    what they had been until then."""
     known, address = user.unproven, seen.values[_ADDRESS]
-    for name in [n for n, one in known.items() if address in one.addresses]:
+    own = seen.values[_DEVICE] or seen.values[_NETWORK]
+    proven = {name: one for name, one in known.items() if name == own or address in one.addresses}
+    for name in proven:
         del known[name]
-    known.pop(seen.values[_DEVICE] or seen.values[_NETWORK] or "", None)
+    return proven
+
+
+def doubt_again(proven: Mapping[str, Unproven], user: User) -> None:
+    """Devices are what they had been before :func:`prove`; newer ones have precedence."""
+    known = {**proven, **user.unproven}
+    user.unproven = dict([*known.items()][-MOST_UNPROVEN:])
 
 
 def _at(known: Mapping[str, Unproven], address: str | None) -> str | None:
