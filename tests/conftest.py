@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,13 +45,21 @@ def training_events() -> list[AuthEvent]:
 
 
 @pytest.fixture(scope="session")
-def fresh_events() -> list[AuthEvent]:
-    """1,000 events that ``bundle`` never saw, of other users; by time. Every fifth is a plain
-    takeover, each by another attacker."""
-    return [
-        event if index % 5 else _taken_over(event, index)
-        for index, event in enumerate(_generated(1000, seed=2))
+def fresh_events(training_events: list[AuthEvent]) -> list[AuthEvent]:
+    """1,000 events that ``bundle`` never saw, by time: the last it did see, five weeks later. Every
+    fifth is a plain takeover instead, each by another attacker."""
+    from msgspec.structs import replace
+
+    weeks = timedelta(weeks=5)
+    later = [
+        replace(event, event_id=f"fresh-{index:04}", timestamp=event.timestamp + weeks)
+        for index, event in enumerate(sorted(training_events, key=_at)[-1000:])
     ]
+    return [_taken_over(event, n) if n % 5 == 0 else event for n, event in enumerate(later)]
+
+
+def _at(event: AuthEvent) -> datetime:
+    return event.timestamp
 
 
 def _taken_over(event: AuthEvent, index: int) -> AuthEvent:
