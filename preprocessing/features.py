@@ -50,7 +50,7 @@ __all__ = [
 ]
 
 #: Changes whenever a feature is added, removed or computed differently.
-SCHEMA = "features-4"
+SCHEMA = "features-5"
 
 #: No feature exceeds this: a cap keeps one absurd value from silencing the others.
 CAP = 25.0

@@ -9,7 +9,7 @@ from preprocessing.accumulated import NO_SUMS, SIZE_UNIT, SUMS, UNKNOWN
 from preprocessing.baseline import PRIOR_EVENTS, rarities
 from preprocessing.crowd import peer_bits, slot, tenant_bits
 from preprocessing.event import AuthEvent
-from preprocessing.geo import distance_km
+from preprocessing.geo import FASTEST_KMH, GEO_ACCURACY_KM, LEAST_TRAVEL_H, distance_km
 from preprocessing.history import (
     CATEGORIES,
     DAY_S,
@@ -46,6 +46,11 @@ MOVED_BITS = 2.0
 #: but one of the person on whose own device it is used, its administrator. Ours: administrators
 #: misuse accounts too, so it is not nothing.
 COLLEAGUE_SHARE = 0.3
+#: What remains of the surprise of a place from a device that is long the user's own: a trip, a
+#: hotel, a consumer VPN. Ours.
+OWN_DEVICE_SHARE = 0.5
+#: Learned events from which a device is long the user's own.
+OWN_DEVICE_EVENTS = 10
 #: Users, each lately there for the first time and on a device of their own, who make an address an
 #: exit at once: no thief has the devices of three people. Where so many are, no place is strange.
 ENOUGH_VISITORS = 3
@@ -95,8 +100,9 @@ class Lookup:
         views: Sequence[float] = _NO_VIEWS
         # In ascending order: most often only the address is fresh, of which nobody has a view.
         if seen.fresh and (seen.fresh[0] < _SHARED or seen.owner is not None):
-            views, home_share = self._views(seen, base, user_bits, address)
-            places = (places[0] * home_share, places[1], places[2] * home_share)
+            away = _away(seen, base, places)
+            views, home_share = self._views(seen, base, user_bits, address, away)
+            places = (places[0] * home_share, places[1], places[2] * home_share * away)
         seen.new = 0.0
         if _RESOURCE in seen.fresh:
             seen.new = user_bits[_RESOURCE] + views[_RESOURCE] + views[_SHARED + _RESOURCE]
@@ -159,12 +165,18 @@ class Lookup:
         return hour_bits, min(day_bits, _most_weekday_bits(known_s))
 
     def _views(
-        self, seen: Sighting, base: Baseline, user_bits: list[float], address: Address | None
+        self,
+        seen: Sighting,
+        base: Baseline,
+        user_bits: list[float],
+        address: Address | None,
+        away: float,
     ) -> tuple[list[float], float]:
         """Rarity among peers, then in the tenant, of each shared value that is no habit of the
         user, and the share that remains of the distance from home. What others have just begun to
         use as well, in keeping with themselves, is that much less surprising, and so is what
-        is usual for a service account's administrator: ``user_bits`` too.
+        is usual for a service account's administrator: ``user_bits`` too. ``away``: what remains of
+        that of a place.
         """
         crowd, everybody = self._tenant.crowd, self._everybody
         peers = int.from_bytes(base.peers, "little")
@@ -187,12 +199,13 @@ class Lookup:
                 share = min(share, _share_among(address, seen))
             if owned and field != _RESOURCE:
                 share *= COLLEAGUE_SHARE
+            if field == _NETWORK:
+                user_bits[_ADDRESS] *= share * away
+                home_share = share
+            share *= away if field in _PLACES else 1.0
             user_bits[field] *= share
             views[field] = peer_bits(users, everybody, peers) * share
             views[_SHARED + field] = tenant_bits(users, everybody) * share
-            if field == _NETWORK:
-                user_bits[_ADDRESS] *= share
-                home_share = share
         return views, home_share
 
     def _adopted(self, field: int, value: str, users: int, own: int) -> float:
@@ -273,6 +286,17 @@ class Lookup:
     def _failure_bits(self, base: Baseline) -> float:
         """Surprise of a failure, -log2 of the user's smoothed failure share."""
         return -log2((base.failures + self._prior_failures) / (base.events + PRIOR_EVENTS))
+
+
+def _away(seen: Sighting, base: Baseline, places: tuple[float, float, float]) -> float:
+    """How much of a place's surprise remains: less on a device that is long the user's own, unless
+    no flight explains how it got there."""
+    device = seen.values[_DEVICE]
+    if device is None or base.fields[_DEVICE].counts.get(device, 0) < OWN_DEVICE_EVENTS:
+        return 1.0
+    km, travel_s, _ = places
+    hours = max(travel_s / HOUR_S, LEAST_TRAVEL_H)
+    return 1.0 if km - GEO_ACCURACY_KM > hours * FASTEST_KMH else OWN_DEVICE_SHARE
 
 
 def _share_among(address: Address, seen: Sighting) -> float:

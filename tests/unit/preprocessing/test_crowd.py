@@ -198,3 +198,16 @@ def test_large_tenants_take_a_sample_always_the_same() -> None:
     assert all(slot(name, 100) >= 0 for name in names[:100])
     smaller = {name for name in names if slot(name, 5_000) >= 0}
     assert {name for name, bit in zip(names, bits, strict=True) if bit >= 0} <= smaller
+
+
+def test_a_place_counts_half_on_the_own_device_after_a_possible_journey(
+    history: EmbeddedHistory,
+) -> None:
+    abroad: dict[str, Any] = {"asn": 64777, "source_ip": "203.0.113.9", **LISBON}
+    own = features(history, event("u3", 8, **abroad))
+    other = features(history, event("u4", 8, device_id="another", **abroad))
+    teleported = features(history, event("u1", 0.1, **abroad))
+    for name in ("country_user_bits", "network_user_bits", "country_others_bits"):
+        assert 0 < own[name] < 0.6 * other[name], name
+        assert teleported[name] > 1.5 * own[name], name
+    assert own["travel_distance"] == pytest.approx(other["travel_distance"], rel=0.01)
