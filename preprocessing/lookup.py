@@ -46,8 +46,7 @@ MOVED_BITS = 2.0
 #: but one of the person on whose own device it is used, its administrator. Ours: administrators
 #: misuse accounts too, so it is not nothing.
 COLLEAGUE_SHARE = 0.3
-#: What remains of the surprise of a place from a device that is long the user's own: a trip, a
-#: hotel, a consumer VPN. Ours.
+#: What remains of the surprise of a place from a device that is long the user's own. Ours.
 OWN_DEVICE_SHARE = 0.5
 #: Learned events from which a device is long the user's own.
 OWN_DEVICE_EVENTS = 10
@@ -174,10 +173,8 @@ class Lookup:
     ) -> tuple[list[float], float]:
         """Rarity among peers, then in the tenant, of each shared value that is no habit of the
         user, and the share that remains of the distance from home. What others have just begun to
-        use as well, in keeping with themselves, is that much less surprising, and so is what
-        is usual for a service account's administrator: ``user_bits`` too. ``away``: what remains of
-        that of a place.
-        """
+        use as well is that much less surprising, and so is what is usual for a service account's
+        administrator: ``user_bits`` too. ``away``: what remains of that of a place."""
         crowd, everybody = self._tenant.crowd, self._everybody
         peers = int.from_bytes(base.peers, "little")
         own = -1
