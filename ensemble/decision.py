@@ -49,7 +49,7 @@ class EnsembleSpec(msgspec.Struct, frozen=True):
 
     def thresholds(self, context: Context) -> list[float]:
         """The threshold of each event."""
-        if not self.kind_thresholds:
+        if not self.kind_thresholds or not context.kinds:
             return [self.threshold] * len(context.event_ids)
         return [self.kind_thresholds.get(kind, self.threshold) for kind in context.kinds]
 

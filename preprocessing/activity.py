@@ -19,7 +19,6 @@ from preprocessing.opened import remember_opened
 from preprocessing.state import (
     Address,
     AddressFailures,
-    Baseline,
     Sighting,
     Tenant,
     User,
@@ -63,14 +62,14 @@ def record(
     if changes_factor(seen.event):
         user.factor_s = max(user.factor_s, at_s)
     if seen.fresh and user.baseline is not None:
-        _record_adoption(seen, user.baseline, address, tenant, settings)
+        _record_adoption(seen, user, address, tenant, settings)
     if seen.event.auth_kind != "token" and not is_egress(address, settings):
         _record_place(seen, user)
 
 
 def _record_adoption(
     seen: Sighting,
-    base: Baseline,
+    user: User,
     address: Address | None,
     tenant: Tenant,
     settings: HistorySettings,
@@ -79,7 +78,8 @@ def _record_adoption(
     place only from the user's own device, all else only from a known network. An attacker with one
     machine and many passwords is on a device that none of the users knows."""
     fresh, values = seen.fresh, seen.values
-    own_device = values[_DEVICE] is not None and _DEVICE not in fresh
+    device = values[_DEVICE]
+    own_device = device is not None and _DEVICE not in fresh and device not in user.unproven
     known_network = values[_NETWORK] is not None and _NETWORK not in fresh
     if not (own_device or known_network):
         return

@@ -163,7 +163,7 @@ class _Correction:
         if user is None:
             state.users.use(user_id, User(newest_s=seen.at_s))
         else:
-            effect.proven = prove(seen, user)
+            effect.proven |= prove(seen, user)
         for _ in range(times):
             learn(seen, state, self._settings)
         effect.added.append((remembered(seen), times))

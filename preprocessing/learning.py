@@ -115,7 +115,8 @@ def _learn_values(
             firsts.events += 1.0
             firsts.firsts += field.learn(value, limit, most)
     every_s = DAY_S if base.events < YOUNG_EVENTS else WEEK_S
-    if seen.at_s >= base.told_s + every_s or base.events in _TOLD_AT:
+    known = base.events == settings.learning_events
+    if known or seen.at_s >= base.told_s + every_s or base.events in _TOLD_AT:
         base.told_s = seen.at_s
         _tell_crowd(seen, base, tenant, settings)
 

@@ -9,7 +9,7 @@ from preprocessing.accumulated import NO_SUMS, SIZE_UNIT, SUMS, UNKNOWN
 from preprocessing.baseline import PRIOR_EVENTS, rarities
 from preprocessing.crowd import peer_bits, slot, tenant_bits
 from preprocessing.event import AuthEvent
-from preprocessing.geo import FASTEST_KMH, GEO_ACCURACY_KM, LEAST_TRAVEL_H, distance_km
+from preprocessing.geo import distance_km
 from preprocessing.history import (
     CATEGORIES,
     DAY_S,
@@ -20,7 +20,7 @@ from preprocessing.history import (
 )
 from preprocessing.opened import scatter
 from preprocessing.state import Address, Baseline, Sighting, Tenant, User
-from preprocessing.unproven import PROVEN, meet
+from preprocessing.unproven import PROVEN, away_share, meet
 
 NOTHING = Baseline()
 _SHARED = len(SHARED)
@@ -46,10 +46,6 @@ MOVED_BITS = 2.0
 #: but one of the person on whose own device it is used, its administrator. Ours: administrators
 #: misuse accounts too, so it is not nothing.
 COLLEAGUE_SHARE = 0.3
-#: What remains of the surprise of a place from a device that is long the user's own. Ours.
-OWN_DEVICE_SHARE = 0.5
-#: Learned events from which a device is long the user's own.
-OWN_DEVICE_EVENTS = 10
 #: Users, each lately there for the first time and on a device of their own, who make an address an
 #: exit at once: no thief has the devices of three people. Where so many are, no place is strange.
 ENOUGH_VISITORS = 3
@@ -99,7 +95,7 @@ class Lookup:
         views: Sequence[float] = _NO_VIEWS
         # In ascending order: most often only the address is fresh, of which nobody has a view.
         if seen.fresh and (seen.fresh[0] < _SHARED or seen.owner is not None):
-            away = _away(seen, base, places)
+            away = away_share(seen, user, base)
             views, home_share = self._views(seen, base, user_bits, address, away)
             places = (places[0] * home_share, places[1], places[2] * home_share * away)
         seen.new = 0.0
@@ -283,17 +279,6 @@ class Lookup:
     def _failure_bits(self, base: Baseline) -> float:
         """Surprise of a failure, -log2 of the user's smoothed failure share."""
         return -log2((base.failures + self._prior_failures) / (base.events + PRIOR_EVENTS))
-
-
-def _away(seen: Sighting, base: Baseline, places: tuple[float, float, float]) -> float:
-    """How much of a place's surprise remains: less on a device that is long the user's own, unless
-    no flight explains how it got there."""
-    device = seen.values[_DEVICE]
-    if device is None or base.fields[_DEVICE].counts.get(device, 0) < OWN_DEVICE_EVENTS:
-        return 1.0
-    km, travel_s, _ = places
-    hours = max(travel_s / HOUR_S, LEAST_TRAVEL_H)
-    return 1.0 if km - GEO_ACCURACY_KM > hours * FASTEST_KMH else OWN_DEVICE_SHARE
 
 
 def _share_among(address: Address, seen: Sighting) -> float:

@@ -16,11 +16,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from preprocessing.accumulated import Unproven
-from preprocessing.history import CATEGORIES, DAY_S, HistorySettings
+from preprocessing.geo import FASTEST_KMH, GEO_ACCURACY_KM, LEAST_TRAVEL_H, distance_km
+from preprocessing.history import CATEGORIES, DAY_S, HOUR_S, HistorySettings
 from preprocessing.state import Baseline, Sighting, User
 
 #: Unproven devices remembered of one user; the first is forgotten first.
 MOST_UNPROVEN = 4
+#: What remains of the surprise of a place from a device that is long the user's own. Ours.
+OWN_DEVICE_SHARE = 0.5
+#: Learned events from which a device is long the user's own.
+OWN_DEVICE_EVENTS = 10
 #: Nobody's device stays unproven for longer, seconds.
 UNPROVEN_UNTIL_S = 30 * DAY_S
 #: No success for longer than this is silence, seconds.
@@ -61,13 +66,30 @@ def meet(
             return PROVEN
         found = Unproven(seen.at_s, _silence_s(user, seen.at_s), seen.at_s)
     age_s = max(0.0, seen.at_s - found.since_s)
+    # An address where another unproven device was vouches for none: it may be the attacker's.
     own = device is not None and address in base.fields[_ADDRESS].counts
-    if age_s > UNPROVEN_UNTIL_S or (own and not failed and address not in found.addresses):
+    own = own and not failed and _at(known, address) is None
+    if age_s > UNPROVEN_UNTIL_S or own:
         return PROVEN
     hour, new, size = strange
     now = found.then(seen.at_s, (min(hour, MOST_ADDED), new, min(size, MOST_ADDED), 1.0), address)
     seen.unproven = name, now
     return (age_s, now.silence_s, *now.sums)
+
+
+def away_share(seen: Sighting, user: User, base: Baseline) -> float:
+    """How much of a place's surprise remains: less on a device that is long the user's own, if a
+    flight explains how it got there: for whatever kind of event, a stolen token's as well."""
+    device, event, place = seen.values[_DEVICE], seen.event, user.place
+    if device is None or base.fields[_DEVICE].counts.get(device, 0) < OWN_DEVICE_EVENTS:
+        return 1.0
+    if place is None or event.latitude is None or event.longitude is None:
+        return 1.0
+    if device in user.unproven:
+        return 1.0
+    km = distance_km(place.latitude, place.longitude, event.latitude, event.longitude)
+    hours = max(abs(seen.at_s - place.at_s) / HOUR_S, LEAST_TRAVEL_H)
+    return 1.0 if km - GEO_ACCURACY_KM > hours * FASTEST_KMH else OWN_DEVICE_SHARE
 
 
 def remember_unproven(seen: Sighting, user: User) -> None:

@@ -207,7 +207,9 @@ def test_a_place_counts_half_on_the_own_device_after_a_possible_journey(
     own = features(history, event("u3", 8, **abroad))
     other = features(history, event("u4", 8, device_id="another", **abroad))
     teleported = features(history, event("u1", 0.1, **abroad))
+    token = features(history, event("u1", 0.1, auth_kind="token", **abroad))
     for name in ("country_user_bits", "network_user_bits", "country_others_bits"):
         assert 0 < own[name] < 0.6 * other[name], name
         assert teleported[name] > 1.5 * own[name], name
+        assert token[name] == pytest.approx(teleported[name], rel=0.05), name
     assert own["travel_distance"] == pytest.approx(other["travel_distance"], rel=0.01)

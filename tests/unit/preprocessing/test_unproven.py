@@ -86,6 +86,25 @@ def test_an_unproven_device_makes_no_place_of_its_own(history: EmbeddedHistory) 
     assert last(history, event(14, **NEW))["unproven_events"] > 2
 
 
+def test_another_device_at_the_address_of_an_unproven_one_proves_neither(
+    history: EmbeddedHistory,
+) -> None:
+    """A quiet intruder's first event was learned, so that the address is one of the user's."""
+    for n in range(4):
+        last(history, event(9 + n, **NEW), learned=n == 0)
+    last(history, event(13, **NEW | {"device_id": "second"}))
+    assert last(history, event(14, **NEW))["unproven_events"] > 2
+
+
+def test_taken_back_all_devices_are_doubted_again(history: EmbeddedHistory) -> None:
+    """What is safe makes events like it safe as well; each of them proves."""
+    events = [event(9 + n / 2, resource=f"foreign{n}", **NEW) for n in range(3)]
+    last(history, *events)
+    history.correct([Feedback(1, "safe", events[-1])])
+    history.correct([Feedback(2, None, events[-1])])
+    assert last(history, event(12, **NEW))["unproven_events"] > 1.5
+
+
 def test_silence_is_remembered_and_the_owners_return_is_not_strange(
     history: EmbeddedHistory,
 ) -> None:
