@@ -47,10 +47,10 @@ def kind_thresholds(
 ) -> dict[AuthKind, float]:
     """Thresholds of the kinds of session that would alert more often per event than promised.
 
-    ``scores`` (n,) are the calibrated scores of ordinary events, ``kinds`` their ``auth_kind``. No
-    kind makes more alerts than its share of the events, so token refreshes drown nobody. What a
-    quiet kind leaves of the budget is not spent: a lower threshold there would alert what is
-    ordinary elsewhere.
+    ``scores`` (n,) are the calibrated scores of ordinary events, ``kinds`` their ``auth_kind``. A
+    kind with LEAST_ALERTS or more makes no more alerts than its share of the events, so token
+    refreshes drown nobody. What a quiet kind leaves of the budget is not spent: a lower
+    threshold there would alert what is ordinary elsewhere.
 
     >>> calm, noisy = np.linspace(0.0, 0.99, 10_000), np.linspace(0.9, 1.0, 10_000)
     >>> kinds = ["interactive"] * 10_000 + ["token"] * 10_000

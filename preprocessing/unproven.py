@@ -5,7 +5,7 @@ before, as a replaced computer is within a day, or a device of the user's own at
 addresses. Who has stolen a password stays elsewhere. Meanwhile it is remembered how long the user
 had been silent when the device appeared, and what was strange about each of its events, learned or
 not: so the fifth event is judged with the first four. Doubt fades (preprocessing/measures.py) and
-ends after a month.
+ends after a month; if even then nothing of the device was learned, it begins anew.
 
 An event that names no device belongs to the unproven device at its address; if there is none, its
 network stands for a device.

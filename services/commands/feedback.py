@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     if args.labels:
         return _write_labels(gateway, args.labels)
     if not args.event_id or bool(args.disposition) == args.undo:
-        args.usage("expected EVENT_ID with a disposition or --undo, or --list")
+        args.usage("expected EVENT_ID with a disposition or --undo, or --list, or --labels OUT")
     given = {
         "event_id": args.event_id,
         "disposition": args.disposition or "undo",
