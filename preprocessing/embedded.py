@@ -150,6 +150,10 @@ class EmbeddedHistory:
             self._changed()
         return learned
 
+    def awaits(self, event_ids: Iterable[str]) -> int:
+        """How many of these events were observed and can be learned."""
+        return sum(event_id in self._state.pending for event_id in event_ids)
+
     def correct(self, feedback: Sequence[Feedback]) -> int:
         if correct(feedback, self._state, self.settings):
             self._changed()

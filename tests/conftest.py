@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from datetime import datetime, timedelta
@@ -36,6 +37,16 @@ def _generated(events: int, seed: int) -> list[AuthEvent]:
 
     rows = generate("seedlike", events=events, seed=seed).events
     return [from_mapping(row, b"", now_s=NOW_S) for row in rows]
+
+
+@pytest.fixture
+def redis() -> str:
+    """Address of the Redis that ``make backends`` started."""
+    found = Path(__file__).parents[1] / "build" / "backends" / "backends.json"
+    address = json.loads(found.read_bytes()).get("redis") if found.exists() else None
+    if address is None:
+        pytest.skip("no Redis: 'make backends' starts one")
+    return str(address)
 
 
 @pytest.fixture(scope="session")

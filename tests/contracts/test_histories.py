@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from math import exp
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -19,6 +20,8 @@ from preprocessing.feedback import Disposition, Feedback
 from preprocessing.history import FACTS, Facts, HistoryError, HistorySettings, UserHistory
 from preprocessing.journal import JournaledHistory
 from preprocessing.state import SNAPSHOT_FORMAT
+from services.shared_history.history import SharedHistory
+from services.shared_history.redis_log import Where
 from tuning.generate import generate
 
 Make = Callable[..., UserHistory]
@@ -45,16 +48,19 @@ def taught(history: UserHistory, count: int = 20, **fields: Any) -> UserHistory:
     return history
 
 
-@pytest.fixture(params=["embedded", "journaled"])
+@pytest.fixture(params=["embedded", "journaled", "shared"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
     made: list[UserHistory] = []
+    url = request.getfixturevalue("redis") if request.param == "shared" else ""
 
     def one(**settings: Any) -> UserHistory:
         bounds = HistorySettings(**settings)
         if request.param == "embedded":
             made.append(EmbeddedHistory(bounds))
-        else:
+        elif request.param == "journaled":
             made.append(JournaledHistory(tmp_path / str(len(made)), settings=bounds))
+        else:
+            made.append(SharedHistory(Where(url=url, name=uuid4().hex), settings=bounds))
         return made[-1]
 
     yield one

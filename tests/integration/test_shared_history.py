@@ -1,0 +1,60 @@
+"""Several replicas of one history, on a real Redis."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import uuid4
+
+from preprocessing.history import FACTS
+from services.shared_history.history import SharedHistory
+from services.shared_history.redis_log import Where
+from tests.integration.events import NOW_S, event
+
+
+@contextmanager
+def writer(url: str, name: str, who: str, count: int) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "tests.integration.sharing", url, name, who, str(count)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield process
+        process.communicate()
+
+
+def told(process: subprocess.Popen[str], question: str = "") -> str:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    if question:
+        process.stdin.write(question + "\n")
+        process.stdin.flush()
+    return process.stdout.readline().strip()
+
+
+def test_two_processes_lose_none_of_one_users_events(redis: str) -> None:
+    name = uuid4().hex
+    with writer(redis, name, "a", 1000) as one, writer(redis, name, "b", 1000) as other:
+        assert told(one) == told(other) == "written"
+        for each in (one, other):  # what is learned rides along
+            told(each, "what is it?")
+        assert told(one, "what is it?") == told(other, "what is it?")
+        third = SharedHistory(Where(url=redis, name=name))
+        again = [event(f"{who}-{number}") for who in "ab" for number in range(1000)]
+        facts = third.observe([*again, event("now")], now_s=NOW_S)
+        third.close()
+    assert facts.duplicate.tolist() == [True] * 2000 + [False]
+    assert facts.values[-1, FACTS.index("learned")] == 2000
+
+
+def test_an_event_sent_to_two_replicas_is_a_duplicate_in_one(redis: str) -> None:
+    where = Where(url=redis, name=uuid4().hex)
+    one, other = SharedHistory(where), SharedHistory(where)
+    first, again = (each.observe([event("x")], now_s=NOW_S) for each in (one, other))
+    assert (first.duplicate.tolist(), again.duplicate.tolist()) == ([False], [True])
+    assert other.learn(["x"]) == 1
+    other.observe([event("y")], now_s=NOW_S)
+    assert one.observe([event("z")], now_s=NOW_S).values[0, FACTS.index("learned")] == 1
+    for each in (one, other):
+        each.close()
