@@ -105,7 +105,9 @@ class Facts:
     marked: Sequence[int] = ()
     """Rows of events of an attacker whom an analyst has found (preprocessing/feedback.py)."""
     returned: Sequence[int] = ()
-    """Rows of users in learning mode because they were away for long."""
+    """Rows of users in learning mode because they were away for long, or because of ``alone``."""
+    alone: bool = False
+    """Whether others may know more, who could not be asked: then every row is ``learning``."""
 
 
 class Usual(msgspec.Struct, array_like=True, frozen=True, gc=False):

@@ -87,6 +87,11 @@ class Observed:
         self._history = history
         self._values: dict[Windows, NDArray[np.float32]] = {}
 
+    @property
+    def alone(self) -> bool:
+        """Whether others may know more of these events, who could not be asked."""
+        return self._facts.alone
+
     def through(self, lens: Lens, rows: Sequence[int] | None = None) -> Prepared:
         """Features and context of some rows, or of all; evidence for those with a notable value."""
         events, facts = self._events, self._facts

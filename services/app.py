@@ -8,7 +8,7 @@ Run it with ``ztad serve``, or bare: ``serve run services.app:build bundle=PATH`
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from ray import serve
 from ray.serve import Application
 from ray.serve._private.constants import RAY_SERVE_ENABLE_HA_PROXY, RAY_SERVE_HAPROXY_BINARY_PATH
@@ -20,6 +20,7 @@ from services.deployments import Combiner, DetectorReplica, Explainer, Preproces
 from services.haproxy import tells_peers
 from services.ingress import Gateway
 from services.recorder import Recorder, RecorderArgs
+from services.shared_history.address import where_of
 
 #: Cores each replica claims. Little, so that every stage fits on two cores; on a cluster the
 #: deployment options claim what a stage really uses.
@@ -48,7 +49,7 @@ class Options(BaseModel):
 class AppArgs(BaseModel):
     """Everything the graph is built from."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     bundle: str
     """Directory of the model bundle to begin with, readable on every node."""
@@ -56,6 +57,9 @@ class AppArgs(BaseModel):
     """Where further versions lie, one directory each by its version, readable on every node."""
     state_dir: str | None = None
     """Where the Preprocessor keeps the live history; without it the history is in memory only."""
+    history: str | None = None
+    """Address of the Redis in which Preprocessors share one history, instead of ``state_dir``:
+    ``redis://HOST:PORT/DB``, ``rediss://`` for TLS. The password is in ``ZTAD_REDIS_PASSWORD``."""
     auth: Literal["keys", "none"] = "keys"
     """``none``: without keys, and for this machine's own requests alone."""
     keys_file: str | None = None
@@ -73,6 +77,13 @@ class AppArgs(BaseModel):
     """What is kept of verdicts and alerts, and where."""
     deployments: dict[str, Options] = Field(default_factory=dict)
     """Options per deployment name: Gateway, Preprocessor, IsolationForest, ..."""
+
+    @field_validator("history")
+    @classmethod
+    def _known(cls, address: str | None) -> str | None:
+        if address is not None:
+            where_of(address)
+        return address
 
 
 _DEFAULTS: dict[str, dict[str, Any]] = {
@@ -93,7 +104,7 @@ STAGES = tuple(_DEFAULTS)
 
 #: Deployments of which there can be one replica only, and why.
 _SINGLE = {
-    "Preprocessor": "the embedded history lives in one process",
+    "Preprocessor": "the embedded history lives in one process, unless 'history' names a Redis",
     "Recorder": "one process owns the files of the store",
 }
 
@@ -137,7 +148,7 @@ def build(args: AppArgs) -> Application:
         "Gateway",
         Gateway,
         args.model_dump(exclude={"deployments"}),
-        _bind(args, "Preprocessor", Preprocessor, args.bundle, args.state_dir),
+        _bind(args, "Preprocessor", Preprocessor, args.bundle, args.state_dir, args.history),
         detectors,
         _bind(args, "Combiner", Combiner, args.bundle),
         _bind(args, "Explainer", Explainer, args.bundle),
@@ -195,6 +206,8 @@ def _check_admission(args: AppArgs) -> None:
 
 def _check_single(args: AppArgs) -> None:
     for name in _SINGLE:
+        if name == "Preprocessor" and args.history is not None:
+            continue
         options = args.deployments.get(name, Options())
         scaling = options.autoscaling_config or {}
         replicas = max(options.num_replicas or 1, int(scaling.get("max_replicas", 1)))

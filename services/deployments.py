@@ -57,14 +57,15 @@ LOWEST_PRIORITY = 19
 class Preprocessor:
     """Owns the history: raw events in, features and context out.
 
-    One replica with the embedded history: two would each know half of what happened.
+    One replica with the embedded history: two would each know half of what happened. As many as
+    wanted with a shared one.
     """
 
-    def __init__(self, bundle: str, state_dir: str | None) -> None:
+    def __init__(self, bundle: str, state_dir: str | None, history: str | None = None) -> None:
         loaded = load_bundle(Path(bundle))
         self._lenses: Versions[Lens] = Versions(_lens)
         self._lenses.add(loaded)
-        self._history = open_history(loaded, Path(state_dir) if state_dir else None)
+        self._history = open_history(loaded, Path(state_dir) if state_dir else None, history)
 
     async def load(self, version: str, path: str) -> None:
         """Have a version ready before the first event asks for it; raises ``BundleError``."""
@@ -128,7 +129,8 @@ class Preprocessor:
             )
             if rows
         ]
-        return Features(len(decoded), parts, self._shadow(routing.shadow, observed, items), errors)
+        shadow = self._shadow(routing.shadow, observed, items)
+        return Features(len(decoded), parts, shadow, errors, alone=observed.alone)
 
     def _shadow(self, live: Live | None, observed: Observed, items: list[int]) -> Part | None:
         """The events for the version that only watches; nobody waits until that is loaded."""

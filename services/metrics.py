@@ -30,6 +30,7 @@ MetricName = Literal[
     "ztad_waiting_events",
     "ztad_shed_total",
     "ztad_degraded_batches_total",
+    "ztad_alone_batches_total",
     "ztad_stage_seconds",
     "ztad_stage_failures_total",
     "ztad_stage_retries_total",
@@ -98,6 +99,7 @@ GATEWAY: dict[MetricName, Family] = {
     "ztad_waiting_events": Family("Single events that wait for a batch"),
     "ztad_shed_total": Family("Requests turned away because of load", ("status",)),
     "ztad_degraded_batches_total": Family("Batches scored without every detector"),
+    "ztad_alone_batches_total": Family("Batches scored without the shared history"),
     "ztad_stage_seconds": Family("Time of one call of a stage", ("stage",), _BUCKETS_S),
     "ztad_stage_failures_total": Family(
         "Calls of a stage that were not answered, by why", ("stage", "reason")
@@ -260,6 +262,7 @@ class GatewayMetrics(Metrics):
         for status in SHED_STATUSES:  # from 0 on: the first of a kind has to show in a rate
             self.shed.labels(str(status))
         self.degraded = self.counter("ztad_degraded_batches_total")
+        self.alone = self.counter("ztad_alone_batches_total")
         self.stage_seconds = self.histogram("ztad_stage_seconds")
         self.stage_failures = self.counter("ztad_stage_failures_total")
         self.stage_calls = self.gauge("ztad_stage_calls_in_flight")

@@ -73,6 +73,8 @@ class Scored:
     answers: list[bytes | ItemError]
     refused: ItemError | None = None
     duplicates: int = 0
+    alone: bool = False
+    """Whether the history could not be asked what others know."""
     tallies: list[Tally] = field(default_factory=list)
 
     @property
@@ -133,7 +135,7 @@ class Pipeline:
         if not self.settled.is_set():
             await self._until_settled()
         features, retried = await self._prepare(parts, framing)
-        scored = Scored([b""] * features.items, refused=features.refused)
+        scored = Scored([b""] * features.items, refused=features.refused, alone=features.alone)
         for error in features.errors:
             scored.answers[error.index] = error
         if features.parts:

@@ -10,6 +10,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from services.shared_history.address import where_of
+
 
 class SettingsError(ValueError):
     """A setting that cannot be used: which variable, and what is expected of it."""
@@ -37,6 +39,14 @@ class Settings(BaseModel):
     registry: str = ""
     """``ZTAD_REGISTRY``: the MLflow server that keeps the model versions, as ``http(s)://HOST``,
     or a database as ``sqlite:///FILE``; without it ``registry/mlflow.db`` in ``ZTAD_HOME``."""
+
+    history: str = ""
+    """``ZTAD_HISTORY``: the Redis in which several machines share one history, as
+    ``redis://HOST:PORT/DB`` or ``rediss://`` for TLS, with ``?name=NAME`` for one of several;
+    without it the history is kept on this machine."""
+
+    redis_password: str = Field(default="", repr=False)
+    """``ZTAD_REDIS_PASSWORD``: the password of that Redis."""
 
     log_format: Literal["json", "text"] | None = None
     """``ZTAD_LOG_FORMAT``: ``json`` or ``text``; without it text on a terminal, else JSON."""
@@ -80,9 +90,17 @@ class Settings(BaseModel):
             raise ValueError(f"{message}, not into the address")
         return address
 
+    @field_validator("history")
+    @classmethod
+    def _reachable(cls, address: str) -> str:
+        if address:
+            where_of(address)
+        return address
+
 
 #: Taken from the environment as they are.
-_PLAIN = ("api_key", "keys_file", "registry", "run_id", "log_format", "log_level", "log_stacks")
+_PLAIN = ("api_key", "keys_file", "registry", "run_id", "log_format", "log_level", "log_stacks",
+          "history", "redis_password")  # fmt: skip
 
 
 def load(environment: Mapping[str, str] | None = None) -> Settings:

@@ -70,7 +70,7 @@ class Features:
     """The Preprocessor's answer: every one of the ``items`` is in one part or in ``errors``.
 
     ``shadow`` holds all events once more, for the version that only watches. ``refused`` is set
-    instead when the payload as a whole cannot be taken.
+    instead when the payload as a whole cannot be taken. ``alone``: the shared history was away.
     """
 
     items: int = 0
@@ -78,6 +78,7 @@ class Features:
     shadow: Part | None = None
     errors: list[ItemError] = field(default_factory=list)
     refused: ItemError | None = None
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,7 +135,8 @@ def _stages(name: str, args: Raw, path: str, checked: Checked) -> Iterator[Stage
             resources=dict(actor.get("resources") or {}),
             per_node=options.get("max_replicas_per_node"),
         )
-        if stage in SINGLE and found.most != 1:
+        shared = stage == "Preprocessor" and args.get("history")
+        if stage in SINGLE and not shared and found.most != 1:
             fix = "one replica alone may own what it keeps: set num_replicas: 1"
             checked.add(name, f"{path}.{stage}", f"up to {found.most} replicas", fix)
         yield found
@@ -211,7 +212,8 @@ def _check_paths(
                 checked.add(name, f"{path}.{argument}", what, "mount it in every group")
     for argument, (stage, writes) in PATHS.items():
         given = _given(args, argument)
-        if writes and not given:
+        shared = argument == "state_dir" and args.get("history")
+        if writes and not given and not shared:
             what = f"what the {stage} keeps would be gone with its pod"
             checked.add(name, f"{path}.{argument}", what, "name a folder on a volume")
         place = next((each for each in stages if each.name == stage), None)

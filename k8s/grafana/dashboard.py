@@ -45,6 +45,7 @@ ROWS: dict[str, list[Panel]] = {
         Panel("Turned away, degraded, lost", "short", {
             "shed {{status}}": "sum by (status) (rate(ztad_shed_total[5m]))",
             "degraded batches": "sum(rate(ztad_degraded_batches_total[5m]))",
+            "batches without the shared history": "sum(rate(ztad_alone_batches_total[5m]))",
             "lost verdicts": "sum(rate(ztad_lost_records_total[5m]))",
         }, "A second. Anything but zero deserves a look."),
         Panel("Batches", "short", {

@@ -14,7 +14,8 @@ from types import FrameType
 from typing import Any
 
 from services.commands.ports import port
-from services.settings import Settings, load
+from services.settings import Settings, SettingsError, load
+from services.shared_history.address import where_of
 
 LOG = logging.getLogger("ztad.serve")
 
@@ -31,6 +32,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--auth", choices=("keys", "none"), help="default: keys as soon as there is one, else none"
     )
     parser.add_argument("--state-dir", type=Path, help="where the live history is kept")
+    parser.add_argument(
+        "--history", help="redis://HOST:PORT/DB: share the live history there, not in --state-dir"
+    )
     parser.add_argument("--store-dir", type=Path, help="where verdicts and alerts are kept")
     parser.add_argument("--alert-rules", type=Path, help="YAML file: who is told of which alerts")
     parser.add_argument(
@@ -91,6 +95,7 @@ def application_arguments(args: argparse.Namespace, settings: Settings) -> dict[
         "bundle": str(bundle.path.resolve()),
         "models_dir": str((settings.home / "models").resolve()),
         "state_dir": str(state.resolve()),
+        "history": _checked_history(args.history or settings.history),
         "recorder": {
             "store_dir": str(store.resolve()),
             "alert_rules": str(args.alert_rules.resolve()) if args.alert_rules else None,
@@ -98,6 +103,15 @@ def application_arguments(args: argparse.Namespace, settings: Settings) -> dict[
         "requests_per_s": args.requests_per_s,
         "tracing": wanted(),
     }
+
+
+def _checked_history(address: str) -> str | None:
+    """Raises :class:`SettingsError`: better now than from within a replica."""
+    try:
+        where_of(address) if address else None
+    except ValueError as error:
+        raise SettingsError(f"--history: {error}") from None
+    return address or None
 
 
 def _check_rules(path: Path | None) -> None:
@@ -133,7 +147,7 @@ def announce(node: Any, args: argparse.Namespace, arguments: dict[str, Any], too
     print(f"  metrics        {node.url}/metrics")
     print(f"  authentication {who}")
     print(f"  audit log      {arguments['audit_log']}")
-    print(f"  live history   {arguments['state_dir']}")
+    print(f"  live history   {arguments['history'] or arguments['state_dir']}")
     print(f"  verdicts       {arguments['recorder']['store_dir']}")
     rules = arguments["recorder"]["alert_rules"] or "none: alerts wait at /v1/alerts"
     print(f"  alert rules    {rules}")

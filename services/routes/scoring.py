@@ -138,6 +138,8 @@ class Scoring:
         metrics.events.labels("ordinary").inc(max(0, total - errors - scored.alerts))
         if scored.degraded:
             metrics.degraded.inc()
+        if scored.alone:
+            metrics.alone.inc()
         self._variants.count(scored, took_s)
 
 

@@ -13,9 +13,10 @@ from preprocessing.embedded import EmbeddedHistory
 from preprocessing.event import AuthEvent
 from preprocessing.feedback import Feedback, unheard
 from preprocessing.history import Evidence, Facts, HistoryError, HistorySettings
+from services.shared_history.address import Where
 from services.shared_history.keeper import Keeper
 from services.shared_history.operations import Corrected, Observed
-from services.shared_history.redis_log import LogUnavailable, RedisLog, Where
+from services.shared_history.redis_log import LogUnavailable, RedisLog
 from services.shared_history.replica import Replica, SharingSettings
 
 
@@ -149,4 +150,5 @@ def _unsure(facts: Facts) -> Facts:
     nobody gets an attack learned by cutting us off from Redis."""
     doubted = np.flatnonzero(~facts.learning).tolist()
     everything = np.ones_like(facts.learning)
-    return replace(facts, learning=everything, returned=sorted({*facts.returned, *doubted}))
+    returned = sorted({*facts.returned, *doubted})
+    return replace(facts, learning=everything, returned=returned, alone=True)

@@ -22,6 +22,7 @@ from redis.retry import Retry
 
 from preprocessing.state import SNAPSHOT_FORMAT
 from services.shared_history import scripts
+from services.shared_history.address import Where
 from services.shared_history.operations import FORMAT, Operation, Replaced, Sent, decode, sent
 
 #: Redis takes values up to 512 MB; small ones keep every single answer short.
@@ -36,27 +37,6 @@ Standing = Literal["ok", "moved", "behind", "forked", "empty"]
 
 class LogUnavailable(Exception):
     """Redis did not do what it was asked; the message says why, without any secret."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Where:
-    """Which Redis, and which history in it. Times in seconds.
-
-    ``url`` is ``redis://[USER@]HOST:PORT/DB``, or ``rediss://`` for TLS; the password is no part
-    of it.
-    """
-
-    url: str
-    password: str = ""
-    name: str = "default"
-    timeout_s: float = 0.2
-    """Longest wait for a connection, and for an answer to a batch."""
-    patience_s: float = 10.0
-    """Longest wait for an answer to what is done in the background."""
-    keep_s: int = 30 * 86400
-    """A history that nobody uses for so long is gone."""
-    most_news_bytes: int = 1 << 20
-    """Most of others' operations in one answer: about 2,500 events, a tenth of a second."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,8 @@ from preprocessing.feedback import Disposition, Feedback
 from preprocessing.history import FACTS, Facts, HistoryError, HistorySettings, UserHistory
 from preprocessing.journal import JournaledHistory
 from preprocessing.state import SNAPSHOT_FORMAT
+from services.shared_history.address import Where
 from services.shared_history.history import SharedHistory
-from services.shared_history.redis_log import Where
 from tuning.generate import generate
 
 Make = Callable[..., UserHistory]

@@ -7,8 +7,8 @@ from __future__ import annotations
 import hashlib
 import sys
 
+from services.shared_history.address import Where
 from services.shared_history.history import SharedHistory
-from services.shared_history.redis_log import Where
 from tests.integration.events import NOW_S, event
 
 

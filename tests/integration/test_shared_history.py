@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from uuid import uuid4
 
 from preprocessing.history import FACTS
+from services.shared_history.address import Where
 from services.shared_history.history import SharedHistory
-from services.shared_history.redis_log import Where
 from tests.integration.events import NOW_S, event
 
 

@@ -109,6 +109,20 @@ def test_two_histories_or_stores_are_refused(
         build(args(bundle, deployments={name: options}))
 
 
+def test_a_shared_history_has_as_many_replicas_as_wanted(bundle: Bundle) -> None:
+    options = {"Preprocessor": {"num_replicas": 3}}
+    with pytest.raises(MoreThanOneReplica, match="unless 'history' names a Redis"):
+        build(args(bundle, deployments=options))
+    given = args(bundle, deployments=options, history="redis://history:6379/0")
+    assert deployments(build(given))["Preprocessor"].num_replicas == 3
+
+
+def test_a_history_whose_address_tells_a_password_is_refused(bundle: Bundle) -> None:
+    with pytest.raises(ValidationError, match="ZTAD_REDIS_PASSWORD") as refused:
+        args(bundle, history="redis://:s3cret@history")
+    assert "s3cret" not in str(refused.value)
+
+
 def test_one_history_by_autoscaling(bundle: Bundle) -> None:
     options = {"autoscaling_config": {"min_replicas": 1, "max_replicas": 1}}
     build(args(bundle, deployments={"Preprocessor": options}))

@@ -55,6 +55,32 @@ def test_another_registry_is_refused_without_telling_its_password(address: str) 
     assert "s3cret" not in str(refused.value)
 
 
+@pytest.mark.parametrize("address", ["", "redis://r:6379/0", "rediss://me@r/1?name=prod"])
+def test_a_history_is_in_a_redis(address: str) -> None:
+    assert load({"ZTAD_HISTORY": address, "ZTAD_REDIS_PASSWORD": "s3cret"}).history == address
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("r:6379", r"expected redis://HOST:PORT/DB"),
+        ("http://r", r"expected redis://HOST:PORT/DB"),
+        ("redis://me:s3cret@r", r"the password goes into ZTAD_REDIS_PASSWORD"),
+        (
+            "redis://r?password=s3cret",
+            r"expected name and ssl_ca_certs behind the \?, got password",
+        ),
+        ("redis://r?name=}", r"expected a name without }"),
+    ],
+)
+def test_another_history_is_refused_without_telling_its_password(
+    address: str, expected: str
+) -> None:
+    with pytest.raises(SettingsError, match=f"^ZTAD_HISTORY: {expected}") as refused:
+        load({"ZTAD_HISTORY": address})
+    assert "s3cret" not in str(refused.value)
+
+
 def test_the_process_environment_by_default(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
