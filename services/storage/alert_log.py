@@ -22,69 +22,10 @@ from alerting.log import (
     News,
     Silence,
 )
+from services.storage.migrations.chain import ALERTS
 from services.storage.sqlite import Database
 
 T = TypeVar("T")
-
-MIGRATIONS = (
-    """
-    CREATE TABLE alerts (
-        alert_id TEXT PRIMARY KEY,
-        subject TEXT NOT NULL,
-        severity INTEGER NOT NULL,
-        status TEXT NOT NULL,
-        opened_s REAL NOT NULL,
-        updated_s REAL NOT NULL,
-        notify_s REAL,
-        body BLOB NOT NULL
-    );
-    CREATE INDEX alerts_by_subject ON alerts (subject, opened_s);
-    CREATE INDEX alerts_by_opening ON alerts (opened_s, alert_id);
-    CREATE INDEX alerts_by_update ON alerts (updated_s);
-    CREATE INDEX alerts_to_tell ON alerts (notify_s) WHERE notify_s IS NOT NULL;
-    CREATE TABLE alert_users (
-        user_id TEXT NOT NULL, alert_id TEXT NOT NULL, PRIMARY KEY (user_id, alert_id)
-    ) WITHOUT ROWID;
-    CREATE INDEX alert_users_by_alert ON alert_users (alert_id);
-    CREATE TABLE alert_addresses (
-        address TEXT NOT NULL, alert_id TEXT NOT NULL, PRIMARY KEY (address, alert_id)
-    ) WITHOUT ROWID;
-    CREATE INDEX alert_addresses_by_alert ON alert_addresses (alert_id);
-    CREATE TABLE alert_reasons (
-        code TEXT NOT NULL, alert_id TEXT NOT NULL, PRIMARY KEY (code, alert_id)
-    ) WITHOUT ROWID;
-    CREATE INDEX alert_reasons_by_alert ON alert_reasons (alert_id);
-    CREATE TABLE alert_events (
-        event_id TEXT PRIMARY KEY,
-        alert_id TEXT NOT NULL,
-        place INTEGER NOT NULL,
-        at_s REAL NOT NULL,
-        body BLOB
-    );
-    CREATE INDEX alert_events_by_alert ON alert_events (alert_id, place);
-    CREATE TABLE news (
-        fingerprint TEXT PRIMARY KEY, at_s REAL NOT NULL, severity TEXT NOT NULL
-    ) WITHOUT ROWID;
-    CREATE TABLE silences (silence_id TEXT PRIMARY KEY, until_s REAL NOT NULL, body BLOB NOT NULL);
-    CREATE TABLE deliveries (
-        delivery_id TEXT PRIMARY KEY,
-        channel TEXT NOT NULL,
-        kind TEXT NOT NULL,
-        state TEXT NOT NULL,
-        severity INTEGER NOT NULL,
-        attempts INTEGER NOT NULL,
-        created_s REAL NOT NULL,
-        due_s REAL NOT NULL,
-        body BLOB NOT NULL
-    );
-    CREATE INDEX deliveries_by_state ON deliveries (channel, state, due_s);
-    CREATE INDEX deliveries_by_creation ON deliveries (channel, created_s);
-    CREATE TABLE delivery_alerts (
-        alert_id TEXT NOT NULL, delivery_id TEXT NOT NULL, PRIMARY KEY (alert_id, delivery_id)
-    ) WITHOUT ROWID;
-    CREATE INDEX delivery_alerts_by_delivery ON delivery_alerts (delivery_id);
-    """,
-)
 
 _ENCODE = msgspec.json.Encoder().encode
 _ALERT = msgspec.json.Decoder(Alert)
@@ -106,7 +47,7 @@ class SqliteAlertLog:
     """
 
     def __init__(self, path: Path | None) -> None:
-        self._database = Database(path, MIGRATIONS)
+        self._database = Database(path, ALERTS)
 
     def close(self) -> None:
         """Let go of the file; nothing may be called after it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,22 @@ class TooLong(StoreError):
 class NewerSchema(StoreError):
     """The file was written by a later ztad than this one."""
 
-    def __init__(self, where: str, found: int, known: int) -> None:
+    def __init__(self, where: str, found: str, known: str) -> None:
         super().__init__(
             where,
             f"has schema {found}, this ztad knows {known} at most",
-            "use the ztad that wrote it, or move the file away to begin a new one",
+            "use the ztad that wrote it ('ztad store downgrade' of that one leads back), or "
+            "move the file away to begin a new one",
             lasting=True,
+        )
+
+
+class UnknownRevision(StoreError):
+    """A schema that nobody has made."""
+
+    def __init__(self, asked: str, known: Sequence[str]) -> None:
+        super().__init__(
+            f"revision {asked}", "there is no such one", f"name one of {', '.join(known)}, head"
         )
 
 

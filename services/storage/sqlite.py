@@ -1,4 +1,4 @@
-"""One SQLite file: a thread that writes, threads that read, forward migrations at opening.
+"""One SQLite file: a thread that writes, threads that read; opening it migrates it.
 
 WAL with ``synchronous=NORMAL``: what a ``write`` committed survives ``kill -9`` of the process; a
 power cut can take the last transactions and never damages the file (sqlite.org/wal.html).
@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TypeVar
 
-from services.storage.errors import NewerSchema, StoreError, told
+from services.storage.errors import StoreError, told
+from services.storage.migrations import on_sqlite
+from services.storage.migrations.chain import Chain
 
 T = TypeVar("T")
 
@@ -40,19 +42,19 @@ _STEPS = 20_000
 class Database:
     """Tables in one file, or in memory when ``path`` is None; one per event loop.
 
-    ``migrations`` are SQL scripts, applied in order and each once: script n takes the schema from
-    n to n + 1 (``user_version``). Raises :class:`StoreError`, also from every method.
+    ``chain`` leads to the schema it is brought to. Raises :class:`StoreError`, also from every
+    method.
     """
 
-    def __init__(self, path: Path | None, migrations: Sequence[str]) -> None:
+    def __init__(self, path: Path | None, chain: Chain) -> None:
         self.path = path
         with self._telling():
             self._connection = _open(path)
         try:
             with self._telling():
-                found = _schema(self._connection, len(migrations), path)
+                chain.check(on_sqlite.current(self._connection), str(path))
                 _prepare(self._connection)
-                _migrate(self._connection, migrations[found:], found)
+                on_sqlite.upgrade(self._connection, chain, str(path))
                 readers = [_open_reader(path) for _ in range(READERS)] if path else []
         except BaseException:
             self._connection.close()
@@ -144,14 +146,6 @@ def _open(path: Path | None) -> sqlite3.Connection:
     return _connect(str(path))
 
 
-def _schema(connection: sqlite3.Connection, known: int, path: Path | None) -> int:
-    """Which schema a file has; one that is not ours to write is left as it is."""
-    (found,) = connection.execute("PRAGMA user_version").fetchone()
-    if found > known:
-        raise NewerSchema(str(path), found, known)
-    return int(found)
-
-
 def _prepare(connection: sqlite3.Connection) -> None:
     # The order matters: auto_vacuum is settled when the first page is written.
     for pragma in (
@@ -181,14 +175,3 @@ def _connect(name: str) -> sqlite3.Connection:
         check_same_thread=False,
         uri=name.startswith("file:"),
     )
-
-
-def _migrate(connection: sqlite3.Connection, migrations: Sequence[str], found: int) -> None:
-    for version, migration in enumerate(migrations, found + 1):
-        script = f"BEGIN IMMEDIATE;{migration};PRAGMA user_version={version};COMMIT;"
-        try:
-            connection.executescript(script)
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise

@@ -21,8 +21,8 @@ from services.storage.base import (
     Tail,
     VerdictQuery,
 )
+from services.storage.migrations.chain import VERDICTS
 from services.storage.reading import Verdicts
-from services.storage.schema import MIGRATIONS
 from services.storage.sqlite import CHECKPOINT_BYTES, PAGE_BYTES, Database
 from services.storage.trimming import Trimmer
 from services.wire import Recorded
@@ -41,7 +41,7 @@ class SqliteStore:
     """
 
     def __init__(self, path: Path | None, limits: Limits) -> None:
-        self._database = Database(path, MIGRATIONS)
+        self._database = Database(path, VERDICTS)
         reserve = min(2 * CHECKPOINT_BYTES, limits.most_bytes // 4) if path else 0
         self._appender = Appender()
         self._verdicts = Verdicts()

@@ -1,4 +1,4 @@
-"""services/storage/sqlite.py: transactions, readers beside a writer, migrations, clear errors."""
+"""services/storage/sqlite.py: transactions, readers beside a writer, clear errors."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from services.storage.errors import NewerSchema, StoreError, TooLong
+from services.storage.errors import StoreError, TooLong
+from services.storage.migrations.chain import Chain
 from services.storage.sqlite import Database
 
 TABLE = "CREATE TABLE words (word TEXT PRIMARY KEY) WITHOUT ROWID"
+#: Of no revision: these tests are not about them.
+NOTHING = Chain(Path("nowhere"), "sqlite")
 
 
 @contextmanager
-def opened(path: Path | None, *migrations: str) -> Iterator[Database]:
-    with closing(Database(path, migrations or (TABLE,))) as database:
+def opened(path: Path | None) -> Iterator[Database]:
+    with closing(Database(path, NOTHING)) as database:
+        asyncio.run(database.write(lambda connection: connection.execute(TABLE).close()))
         yield database
 
 
@@ -93,52 +97,18 @@ def test_a_read_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
         assert asyncio.run(talk(database)) == []
 
 
-def test_migrations_run_once_and_forward(tmp_path: Path) -> None:
-    path = tmp_path / "words.db"
-    with opened(path, TABLE) as database:
-        asyncio.run(database.write(lambda connection: adding(connection, "kept")))
-    with opened(path, TABLE, "ALTER TABLE words ADD COLUMN kind TEXT NOT NULL DEFAULT 'noun'"):
-        pass
-    with closing(sqlite3.connect(path)) as plain:
-        assert plain.execute("SELECT * FROM words").fetchall() == [("kept", "noun")]
-        assert plain.execute("PRAGMA user_version").fetchone() == (2,)
-
-
-def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "words.db"
-    with opened(path, TABLE):
-        pass
-    with pytest.raises(
-        StoreError, match=r"words\.db: refuses what it is asked \(no such table: others"
-    ):
-        Database(path, (TABLE, "ALTER TABLE words ADD COLUMN a; ALTER TABLE others ADD COLUMN b"))
-    with closing(sqlite3.connect(path)) as plain:
-        assert plain.execute("SELECT * FROM pragma_table_info('words')").fetchall() == [
-            (0, "word", "TEXT", 1, None, 1)
-        ]
-
-
-def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "words.db"
-    with opened(path, TABLE, "SELECT 1"):
-        pass
-    with pytest.raises(NewerSchema, match=r"words\.db: has schema 2, this ztad knows 1") as refused:
-        Database(path, (TABLE,))
-    assert refused.value.lasting
-
-
 def test_a_damaged_file_is_told_with_its_mending(tmp_path: Path) -> None:
     path = tmp_path / "words.db"
     path.write_bytes(b"certainly no database" * 1000)
     with pytest.raises(StoreError, match=r"words\.db: is damaged .* move the file") as refused:
-        Database(path, (TABLE,))
+        Database(path, NOTHING)
     assert refused.value.lasting
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StoreError, match=r"file: cannot be made .* name another folder"):
-        Database(tmp_path / "file" / "words.db", (TABLE,))
+        Database(tmp_path / "file" / "words.db", NOTHING)
 
 
 def test_a_full_disk_is_told_and_over_once_there_is_space(tmp_path: Path) -> None:
