@@ -34,6 +34,7 @@ from preprocessing.event import (
     decode_array,
     decode_event,
     decode_lines,
+    decode_unidentified,
 )
 from preprocessing.feedback import Feedback
 from preprocessing.prepare import Context, Lens, Observed, observe
@@ -273,6 +274,9 @@ def _decoded(payload: Payload, now_s: float) -> list[Decoded]:
         return decode_array(payload.parts[0], now_s=now_s)
     if payload.framing == "lines":
         return decode_lines(payload.parts[0], now_s=now_s)
+    if payload.ids:
+        pairs = zip(payload.parts, payload.ids, strict=True)
+        return [_named(part, event_id, now_s) for part, event_id in pairs]
     return [_event(part, now_s) for part in payload.parts]
 
 
@@ -282,6 +286,15 @@ def _event(body: bytes, now_s: float) -> Decoded:
         return decode_event(body, now_s=now_s)
     except InvalidEvent as error:
         return error
+
+
+def _named(body: bytes, event_id: str, now_s: float) -> Decoded:
+    """One message's event: without an id of its own it is called by its place in the topic."""
+    try:
+        event = decode_unidentified(body, now_s=now_s)
+    except InvalidEvent as error:
+        return error
+    return event if event.event_id else msgspec.structs.replace(event, event_id=event_id)
 
 
 def _part(

@@ -79,11 +79,9 @@ class GatewayApp:
         self._metrics = metrics
         self._unavailable: tuple[type[Exception], ...] = (*unavailable, TimeoutError)
         self._background: list[Callable[[], Awaitable[None]]] = [
-            pipeline.run_recorder,
-            pipeline.shadow.run,
+            *pipeline.background,
             book.follow,
             guard.watch,
-            self._flush_forever,
         ]
         self._tasks: list[asyncio.Future[None]] = []
 
@@ -173,14 +171,6 @@ class GatewayApp:
     def _shed(self, field: str, message: str, retry_after_s: int = 1) -> Response:
         self._metrics.shed.labels("503").inc()
         return HttpError(503, field, message, retry_after_s=retry_after_s).response()
-
-    async def _flush_forever(self) -> None:
-        while True:
-            await asyncio.sleep(0.5)
-            try:
-                await self._pipeline.flush()
-            except Exception:  # learning pauses; scoring and the next attempt go on
-                LOG.exception("the baseline could not be told what to learn")
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         ending = False

@@ -6,20 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from ray import serve
-from ray.exceptions import RayActorError
-from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
-from ray.serve.handle import DeploymentHandle
 
 from ensemble.scorer import load_bundle
 from services.audit import Audit, destination
 from services.auth import Guard
-from services.book import Load, RoutingBook
 from services.feed import Feed
 from services.gateway import GatewayApp
+from services.graph import UNREACHABLE, Graph, Handle, by_value
 from services.keyring import Keyring
 from services.measuring import Measured, measured
 from services.metrics import GatewayMetrics
-from services.pipeline import Pipeline, Stages
+from services.pipeline import Pipeline
 from services.recording import Call
 from services.routes.alerts import AlertLookups, AlertRoutes
 from services.routes.events import Lookups
@@ -29,17 +26,6 @@ from services.routes.metrics import MetricsPage
 from services.routes.stream import VerdictStream
 from services.routing import only
 from services.telemetry import Tracing
-
-#: A replica that died, cannot be reached, or is not there yet.
-UNREACHABLE: tuple[type[Exception], ...] = (
-    RayActorError,
-    DeploymentUnavailableError,
-    BackPressureError,
-    RayServeException,
-    ConnectionError,
-)
-
-Handle = DeploymentHandle[Any]
 
 
 class _Gateway:
@@ -55,37 +41,14 @@ class _Gateway:
         recorder: Handle,
     ) -> None:
         tracing = Tracing(enabled=bool(args["tracing"]))
-        preprocessor, combiner, recorder, explainer = map(
-            _by_value, (preprocessor, combiner, recorder, explainer)
-        )
-        detectors = {name: _by_value(handle) for name, handle in detectors.items()}
+        graph = Graph(preprocessor, detectors, combiner, recorder).by_value()
+        preprocessor, recorder, explainer = graph.preprocessor, graph.recorder, by_value(explainer)
         metrics = GatewayMetrics()
         bundle = load_bundle(Path(args["bundle"]))
-        stages = Stages(
-            prepare=preprocessor.prepare,
-            learn=preprocessor.learn,
-            probe=preprocessor.probe,
-            detectors={name: handle.score for name, handle in detectors.items()},
-            judge=combiner.judge,
-            shadow_detectors={name: handle.shadow for name, handle in detectors.items()},
-            shadow_judge=combiner.shadow,
-            record=recorder.record,
-            first=recorder.first,
-            sees=bundle.sees,
-        )
         start = only(bundle.version, args["bundle"])
-        pipeline = Pipeline(
-            measured(stages, metrics, UNREACHABLE), start, transient=UNREACHABLE, tracing=tracing
-        )
-        models_dir = args["models_dir"]
-        book = RoutingBook(
-            pipeline,
-            models_dir=Path(models_dir) if models_dir else None,
-            detectors=tuple(detectors),
-            loads=[_load(handle) for handle in (preprocessor, *detectors.values(), combiner)],
-            keep=recorder.save_routing,
-            kept=recorder.routing,
-        )
+        stages = measured(graph.stages(bundle), metrics, UNREACHABLE)
+        pipeline = Pipeline(stages, start, transient=UNREACHABLE, tracing=tracing)
+        book = graph.book(pipeline, args["models_dir"])
         feedback = _feedback(recorder, preprocessor, metrics)
         self._app = GatewayApp(
             pipeline,
@@ -149,20 +112,6 @@ def _guard(args: dict[str, Any]) -> Guard:
         keys = Keyring(Path(file) if file else None, args["api_key_hashes"])
     audit = Audit(destination(args["audit_log"]))
     return Guard(keys, requests_per_s=args["requests_per_s"], audit=audit)
-
-
-def _by_value(handle: Handle) -> Handle:
-    """Plain pickle over gRPC: what we send is bytes, and errors stay readable."""
-    return handle.options(request_serialization="pickle", response_serialization="pickle")
-
-
-def _load(handle: Handle) -> Load:
-    """Has every replica of a deployment load a version."""
-
-    async def load(version: str, path: str) -> None:
-        await handle.broadcast("load", version, path).results_async()
-
-    return load
 
 
 def _lookups(recorder: Handle, explainer: Handle, metrics: GatewayMetrics) -> Lookups:

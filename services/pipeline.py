@@ -8,9 +8,10 @@ are retried; the Preprocessor is waited for, since callers would rather be late 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,10 +26,16 @@ from services.storage.base import Kept
 from services.telemetry import NO_TRACING, Tracing, noted
 from services.wire import Case, Features, Framing, ItemError, Judged, Part, Payload
 
+LOG = logging.getLogger("ztad.pipeline")
+
+#: How often what may be learned leaves when no batch takes it along, seconds.
+FLUSH_S = 0.5
 #: Callers wait this long for a Preprocessor or Combiner that is being replaced, seconds.
 STAGE_DEADLINE_S = 5.0
 #: Pause between attempts at a stage that is being replaced, seconds.
 RETRY_PAUSE_S = 0.1
+#: The same once a deadline has passed and a patient caller waits on.
+PATIENT_PAUSE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +63,14 @@ class StageUnavailable(RuntimeError):
     def __init__(self, stage: str, reason: str) -> None:
         super().__init__(f"{stage} is not available: {reason}")
         self.stage = stage
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A payload that the history has taken in; ``retried`` when it was sent there twice."""
+
+    features: Features
+    retried: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +108,8 @@ class Pipeline:
 
     ``routing`` says who judges; whoever owns it replaces it at any time, and every payload is
     judged by the one it began with. ``transient`` are the errors of a replica that died or cannot
-    be reached: the call may be made again. Not thread-safe; one per event loop.
+    be reached: the call may be made again. A ``patient`` pipeline waits for such a stage however
+    long it takes, and never raises :class:`StageUnavailable`. Not thread-safe; one per event loop.
     """
 
     def __init__(
@@ -103,8 +119,10 @@ class Pipeline:
         *,
         transient: tuple[type[Exception], ...] = (),
         tracing: Tracing = NO_TRACING,
+        patient: bool = False,
     ) -> None:
         self.routing = routing
+        self._patient = patient
         self._stages = stages
         self._transient: tuple[type[Exception], ...] = (*transient, TimeoutError)
         self._tracing = tracing
@@ -125,16 +143,44 @@ class Pipeline:
         trace_ids: Callable[[int], Sequence[str]],
         parents: Callable[[int], Mapping[int, str]] = lambda items: {},
     ) -> Scored:
-        """Score the events of one payload.
+        """Score the events of one payload: :meth:`prepare`, then :meth:`judge`."""
+        return await self.judge(await self.prepare(parts, framing), trace_ids, parents)
 
-        ``trace_ids(items)`` names each item's trace, ``parents(items)`` gives the ``traceparent``
-        of those whose trace is recorded.
+    async def prepare(
+        self, parts: list[bytes], framing: Framing, ids: Sequence[str] = ()
+    ) -> Prepared:
+        """Have the history take in the events of one payload, after those of all before it.
 
-        Raises :class:`StageUnavailable`; bad events are answers, never exceptions.
+        ``ids``, one a part, name the events that have no id of their own. Raises
+        :class:`StageUnavailable`; bad events are answers, never exceptions.
         """
         if not self.settled.is_set():
             await self._until_settled()
-        features, retried = await self._prepare(parts, framing)
+        learn, self._learn = self._learn, []
+        attempts: list[int] = []
+        payload = Payload(parts, framing, learn, self._watched(), ids)
+        try:
+            with self._tracing.span("ztad.preprocess", framing=framing):
+                features: Features = await self._until(
+                    "preprocessor", self._stages.prepare, payload, attempts=attempts
+                )
+        except BaseException:
+            self._learn = learn + self._learn
+            raise
+        return Prepared(features, len(attempts) > 1)
+
+    async def judge(
+        self,
+        prepared: Prepared,
+        trace_ids: Callable[[int], Sequence[str]],
+        parents: Callable[[int], Mapping[int, str]] = lambda items: {},
+    ) -> Scored:
+        """Verdicts of a payload that was prepared; they are on their way to the Recorder then.
+
+        ``trace_ids(items)`` names each item's trace, ``parents(items)`` gives the ``traceparent``
+        of those whose trace is recorded. Raises :class:`StageUnavailable`.
+        """
+        features = prepared.features
         scored = Scored([b""] * features.items, refused=features.refused, alone=features.alone)
         for error in features.errors:
             scored.answers[error.index] = error
@@ -142,7 +188,7 @@ class Pipeline:
             with self._repeats.under_way(features.parts) as earlier:
                 judged = await self._judge(features.parts, trace_ids(features.items))
                 settled = await self._repeats.settle(
-                    features.parts, judged, earlier, retried=retried
+                    features.parts, judged, earlier, retried=prepared.retried
                 )
                 traced = parents(features.items)
                 for part, verdicts, own in zip(features.parts, judged, settled, strict=True):
@@ -172,28 +218,32 @@ class Pipeline:
         except self._transient:
             self._learn = learn + self._learn
 
+    @property
+    def background(self) -> list[Callable[[], Awaitable[None]]]:
+        """What is to run until cancelled as long as the pipeline is used."""
+        return [self.run_recorder, self.shadow.run, self.run_learning]
+
+    async def run_learning(self) -> None:
+        """Flush now and then until cancelled; run it as a background task."""
+        while True:
+            await asyncio.sleep(FLUSH_S)
+            try:
+                await self.flush()
+            except Exception:  # learning pauses; scoring and the next attempt go on
+                LOG.exception("the baseline could not be told what to learn")
+
+    async def recorded(self) -> None:
+        """Wait until every verdict so far is on record, or given up."""
+        await self._queue.emptied()
+
     async def finish(self) -> None:
         """Wait until the stages have what only this process knows; ``run_recorder`` goes on."""
         await self.flush()
-        await self._queue.emptied()
+        await self.recorded()
 
     async def _canned(self) -> list[Part]:
         features: Features = await self._until("preprocessor", self._stages.probe, self.routing)
         return features.parts
-
-    async def _prepare(self, parts: list[bytes], framing: Framing) -> tuple[Features, bool]:
-        learn, self._learn = self._learn, []
-        attempts: list[int] = []
-        payload = Payload(parts, framing, learn, self._watched())
-        try:
-            with self._tracing.span("ztad.preprocess", framing=framing):
-                features: Features = await self._until(
-                    "preprocessor", self._stages.prepare, payload, attempts=attempts
-                )
-        except BaseException:
-            self._learn = learn + self._learn
-            raise
-        return features, len(attempts) > 1
 
     async def _until_settled(self) -> None:
         """Better late than judged by a version that was taken out of use."""
@@ -213,6 +263,9 @@ class Pipeline:
     async def _judge(self, parts: list[Part], traces: Sequence[str]) -> list[Judged]:
         with self._tracing.span("ztad.detect", events=sum(len(part.items) for part in parts)):
             raw = await self._detectors.detect(parts)
+            while self._patient and not all(raw):
+                await asyncio.sleep(PATIENT_PAUSE_S)
+                raw = await self._detectors.detect(parts)
         if not all(raw):
             raise StageUnavailable("every detector", "none answered")
         with self._tracing.span("ztad.combine", detectors=len(raw[0])):
@@ -243,6 +296,7 @@ class Pipeline:
     ) -> Any:
         """Call a stage, again while its replica is being replaced, until its deadline."""
         deadline = time.monotonic() + STAGE_DEADLINE_S
+        pause_s = RETRY_PAUSE_S
         while True:
             if attempts is not None:
                 attempts.append(1)
@@ -250,10 +304,13 @@ class Pipeline:
             try:
                 return await called(call, *args, within_s=max(0.05, left))
             except self._transient as error:
-                if time.monotonic() + RETRY_PAUSE_S >= deadline:
-                    raise StageUnavailable(stage, type(error).__name__) from None
+                if time.monotonic() + pause_s >= deadline:
+                    if not self._patient:
+                        raise StageUnavailable(stage, type(error).__name__) from None
+                    pause_s = PATIENT_PAUSE_S
+                    deadline = time.monotonic() + pause_s + STAGE_DEADLINE_S
                 noted("retry", stage=stage, reason=type(error).__name__)
-                await asyncio.sleep(RETRY_PAUSE_S)
+                await asyncio.sleep(pause_s)
                 self.retries[stage] += 1
 
     def _place(

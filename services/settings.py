@@ -48,6 +48,19 @@ class Settings(BaseModel):
     redis_password: str = Field(default="", repr=False)
     """``ZTAD_REDIS_PASSWORD``: the password of that Redis."""
 
+    kafka: str = ""
+    """``ZTAD_KAFKA``: the brokers that events come from, as ``HOST:PORT``."""
+
+    kafka_username: str = ""
+    """``ZTAD_KAFKA_USERNAME``: who the brokers know us as (SASL)."""
+
+    kafka_password: str = Field(default="", repr=False)
+    """``ZTAD_KAFKA_PASSWORD``: that user's password."""
+
+    schema_registry: str = ""
+    """``ZTAD_SCHEMA_REGISTRY``: ``http(s)://HOST:PORT`` of the schema registry, where events are
+    Avro."""
+
     log_format: Literal["json", "text"] | None = None
     """``ZTAD_LOG_FORMAT``: ``json`` or ``text``; without it text on a terminal, else JSON."""
 
@@ -99,8 +112,10 @@ class Settings(BaseModel):
 
 
 #: Taken from the environment as they are.
-_PLAIN = ("api_key", "keys_file", "registry", "run_id", "log_format", "log_level", "log_stacks",
-          "history", "redis_password")  # fmt: skip
+_PLAIN = (
+    "api_key", "history", "kafka", "kafka_password", "kafka_username", "keys_file", "log_format",
+    "log_level", "log_stacks", "redis_password", "registry", "run_id", "schema_registry",
+)  # fmt: skip
 
 
 def load(environment: Mapping[str, str] | None = None) -> Settings:

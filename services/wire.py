@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -29,12 +30,17 @@ class ItemError:
 @dataclass(frozen=True, slots=True)
 class Payload:
     """Raw events on their way to the Preprocessor, who is to judge them, and what the baseline
-    may learn by the way."""
+    may learn by the way.
+
+    ``ids``, one a part of ``events``, name the events without an id of their own; where there are
+    none such an event is named by its bytes.
+    """
 
     parts: list[bytes]
     framing: Framing
     learn: list[str]
     routing: Routing
+    ids: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
