@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from tests.backends import postgres as postgres
+
 if TYPE_CHECKING:
     from models.bundle import Bundle
     from models.registry import Registry

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Literal
 
 from services.storage.errors import NewerSchema, UnknownRevision
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 #: A database without any table of ours.
 BASE = "base"
-#: As Alembic names the table that says which revision a database has.
-TABLE = "alembic_version"
+#: Alembic hands what it is about to the files it runs in variables of a module.
+_ALEMBIC = Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +40,15 @@ class Revision:
 @dataclass(frozen=True, slots=True)
 class Chain:
     """Revisions in ``folder``, one file ``r<four digits>_<what>.py`` each, in SQL of ``dialect``.
+    Several chains can lead the tables of one database, each with a ``table`` of its own.
 
     Without a branch: each revision follows the one of the number before it.
     """
 
     folder: Path
     dialect: Literal["sqlite", "postgresql"]
+    table: str = "alembic_version"
+    """Where a database says which revision it is at."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -85,6 +89,7 @@ class Chain:
 
 VERDICTS = Chain(HERE / "sqlite_verdicts", "sqlite")
 ALERTS = Chain(HERE / "sqlite_alerts", "sqlite")
+POSTGRES_ALERTS = Chain(HERE / "postgres_alerts", "postgresql", "alembic_version_alerts")
 
 
 @cache
@@ -97,9 +102,10 @@ def _script(chain: Chain, begin: str, end: str) -> str:
     forward = chain.names.index(begin) < chain.names.index(end)
     move = command.upgrade if forward else command.downgrade
     if begin != end:
-        move(config, f"{begin}:{end}", sql=True)
+        with _ALEMBIC:
+            move(config, f"{begin}:{end}", sql=True)
     script = written.getvalue()
-    return f"{script}DROP TABLE IF EXISTS {TABLE};\n" if end == BASE else script
+    return f"{script}DROP TABLE IF EXISTS {chain.table};\n" if end == BASE else script
 
 
 def _history(chain: Chain) -> list[Revision]:
@@ -118,7 +124,7 @@ def _steps(chain: Chain) -> Iterator[Script]:
 def _config(chain: Chain, written: io.StringIO) -> Config:
     from alembic.config import Config
 
-    config = Config(output_buffer=written, attributes={"dialect": chain.dialect})
+    config = Config(output_buffer=written, attributes={"chain": chain})
     # A percent sign is the beginning of a reference in configuration files.
     for name, folder in (("script_location", HERE), ("version_locations", chain.folder)):
         config.set_main_option(name, str(folder).replace("%", "%%"))

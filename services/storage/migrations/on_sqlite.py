@@ -5,9 +5,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 
-from services.storage.migrations.chain import BASE, TABLE, Chain
+from services.storage.migrations.chain import BASE, Chain
 
-_STAMPED = f"SELECT 1 FROM sqlite_master WHERE name = '{TABLE}'"
+_STAMPED = "SELECT 1 FROM sqlite_master WHERE name = ?"
 
 
 def current(connection: sqlite3.Connection) -> str:
@@ -23,7 +23,7 @@ def upgrade(connection: sqlite3.Connection, chain: Chain, where: str) -> None:
     Raises :class:`services.storage.errors.NewerSchema`, and ``sqlite3.Error`` with the file as it
     was.
     """
-    if chain.check(current(connection), where) != chain.head or not _stamped(connection):
+    if chain.check(current(connection), where) != chain.head or not _stamped(connection, chain):
         move(connection, chain, chain.head, where)
 
 
@@ -36,7 +36,7 @@ def move(connection: sqlite3.Connection, chain: Chain, to: str, where: str) -> s
     try:
         begin = chain.check(current(connection), where)
         if begin != BASE:
-            _stamp(connection, begin)
+            _stamp(connection, chain, begin)
         for statement in _statements(chain.script(begin, to)):
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version={0 if to == BASE else int(to)}")
@@ -48,17 +48,17 @@ def move(connection: sqlite3.Connection, chain: Chain, to: str, where: str) -> s
     return begin
 
 
-def _stamped(connection: sqlite3.Connection) -> bool:
-    return connection.execute(_STAMPED).fetchone() is not None
+def _stamped(connection: sqlite3.Connection, chain: Chain) -> bool:
+    return connection.execute(_STAMPED, (chain.table,)).fetchone() is not None
 
 
-def _stamp(connection: sqlite3.Connection, revision: str) -> None:
+def _stamp(connection: sqlite3.Connection, chain: Chain, revision: str) -> None:
     """As Alembic does it with the first revision; a ztad from before Alembic does not."""
     connection.execute(
-        f"CREATE TABLE IF NOT EXISTS {TABLE} (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"
+        f"CREATE TABLE IF NOT EXISTS {chain.table} (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"
     )
-    connection.execute(f"DELETE FROM {TABLE}")
-    connection.execute(f"INSERT INTO {TABLE} VALUES (?)", (revision,))
+    connection.execute(f"DELETE FROM {chain.table}")
+    connection.execute(f"INSERT INTO {chain.table} VALUES (?)", (revision,))
 
 
 def _statements(script: str) -> Iterator[str]:

@@ -1,0 +1,1 @@
+"""Revisions of the alert log's tables in a PostgreSQL."""
