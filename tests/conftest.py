@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
-from tests.backends import postgres as postgres
+from tests.backends import postgres  # noqa: F401
 
 if TYPE_CHECKING:
     from models.bundle import Bundle
