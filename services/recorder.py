@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from alerting.log import AlertQuery, Silence
 from preprocessing.feedback import Disposition, Feedback
@@ -24,7 +24,6 @@ from services.alerting import Alerts
 from services.intake import Intake
 from services.recent import Recent
 from services.recorder_metrics import RecorderMetrics
-from services.storage.alert_log import SqliteAlertLog
 from services.storage.base import (
     Comparison,
     Disagreement,
@@ -38,7 +37,8 @@ from services.storage.base import (
     VerdictQuery,
 )
 from services.storage.errors import StoreError, TooLong
-from services.storage.verdicts import FILE_NAME, SqliteStore
+from services.storage.opening import open_alert_log, open_store
+from services.storage.postgres.address import checked
 from services.telemetry import Tracing
 from services.watching import Watch
 from services.wire import Recorded
@@ -48,7 +48,6 @@ LOG = logging.getLogger("ztad.recorder")
 S = TypeVar("S")
 T = TypeVar("T")
 
-ALERTS_FILE_NAME = "alerts.db"
 DAYS_FILE_NAME = "active-users"
 #: What is kept in memory when there is no file.
 MEMORY_BYTES = 256 << 20
@@ -64,10 +63,13 @@ MOST_WAIT_S = 2.0
 class RecorderArgs(BaseModel):
     """What the Recorder keeps, and where."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     store_dir: str | None = None
     """Folder of the store's files; without it everything is in memory and little of it is kept."""
+    database: str | None = None
+    """``postgresql://user@host:port/name``, where verdicts are kept instead of in a file; the
+    password is in ``PGPASSWORD`` or the file ``PGPASSFILE`` names."""
     most_bytes: int = Field(default=10_000_000_000, ge=64 << 20)
     """Most that verdicts may take on the disk."""
     most_days: float = Field(default=30.0, gt=0)
@@ -79,6 +81,11 @@ class RecorderArgs(BaseModel):
     alert_rules: str | None = None
     """YAML file of the alert rules, which may be changed at any time."""
 
+    @field_validator("database")
+    @classmethod
+    def _without_secrets(cls, address: str | None) -> str | None:
+        return None if address is None else checked(address)
+
 
 class Recorder:
     """See the module. Methods are called by other deployments; the first call starts the work."""
@@ -88,12 +95,13 @@ class Recorder:
         self._metrics = RecorderMetrics()
         folder = Path(args.store_dir) if args.store_dir else None
         self._store: Store = self._opened(
-            folder and folder / FILE_NAME, lambda path: SqliteStore(path, _limits(args, path))
+            args.database or args.store_dir,
+            lambda where: open_store(where, _limits(args, where)),
         )
         self._watch = Watch(
             self._metrics, Tracing(enabled=tracing), folder and folder / DAYS_FILE_NAME
         )
-        log = self._opened(folder and folder / ALERTS_FILE_NAME, SqliteAlertLog)
+        log = self._opened(args.store_dir, open_alert_log)
         rules = Path(args.alert_rules) if args.alert_rules else None
         self._log = log
         self._alerts = Alerts(rules, log, self._watch.alerting)
@@ -323,10 +331,10 @@ class Recorder:
         await self._ask(lambda store: store.offered(place))
         return True
 
-    def _opened(self, path: Path | None, make: Callable[[Path | None], S]) -> S:
+    def _opened(self, where: str | None, make: Callable[[str | None], S]) -> S:
         """What ``make`` opens; if it cannot be, the same in memory."""
         try:
-            return make(path)
+            return make(where)
         except StoreError as error:
             LOG.error("%s. Until then it is kept in memory, and little of it", error)
             self._metrics.degraded.set(1)
@@ -342,12 +350,12 @@ class Recorder:
         if error.lasting and store is self._store:
             LOG.error("verdicts are kept in memory from now on, and few of them")
             self._metrics.degraded.set(1)
-            self._store = SqliteStore(None, _limits(self._args, None))
+            self._store = open_store(None, _limits(self._args, None))
             asyncio.get_running_loop().run_in_executor(None, store.close)
 
 
-def _limits(args: RecorderArgs, path: Path | None) -> Limits:
-    if path is not None:
+def _limits(args: RecorderArgs, where: str | None) -> Limits:
+    if where is not None:
         return Limits(args.most_bytes, args.most_days, args.most_alert_days, args.most_verdicts)
     most = args.most_verdicts or MEMORY_VERDICTS
     most_bytes = min(args.most_bytes, MEMORY_BYTES)

@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from services.shared_history.address import where_of
+from services.storage.postgres.address import checked
 
 
 class SettingsError(ValueError):
@@ -61,6 +62,11 @@ class Settings(BaseModel):
     """``ZTAD_SCHEMA_REGISTRY``: ``http(s)://HOST:PORT`` of the schema registry, where events are
     Avro."""
 
+    database: str = ""
+    """``ZTAD_DATABASE``: the PostgreSQL that keeps verdicts, ``postgresql://user@host:port/name``;
+    without it they are in files. The password is in ``PGPASSWORD``, or in the file that
+    ``PGPASSFILE`` names."""
+
     log_format: Literal["json", "text"] | None = None
     """``ZTAD_LOG_FORMAT``: ``json`` or ``text``; without it text on a terminal, else JSON."""
 
@@ -110,11 +116,17 @@ class Settings(BaseModel):
             where_of(address)
         return address
 
+    @field_validator("database")
+    @classmethod
+    def _of_postgres(cls, address: str) -> str:
+        return checked(address) if address else address
+
 
 #: Taken from the environment as they are.
 _PLAIN = (
-    "api_key", "history", "kafka", "kafka_password", "kafka_username", "keys_file", "log_format",
-    "log_level", "log_stacks", "redis_password", "registry", "run_id", "schema_registry",
+    "api_key", "database", "history", "kafka", "kafka_password", "kafka_username", "keys_file",
+    "log_format", "log_level", "log_stacks", "redis_password", "registry", "run_id",
+    "schema_registry",
 )  # fmt: skip
 
 

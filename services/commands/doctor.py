@@ -77,6 +77,7 @@ def findings(args: argparse.Namespace) -> Iterator[Finding]:
         return
     yield _home(settings)
     yield from _keys(settings)
+    yield from _database(settings)
     yield from _runs(settings)
     yield _port(args.port, settings)
     yield _proxies()
@@ -191,6 +192,19 @@ def _keys(settings: Settings) -> Iterator[Finding]:
                           f"'ztad keys rotate {key.name}'")  # fmt: skip
     for note in admission.notes:
         yield Finding("note", "API keys", note)
+
+
+def _database(settings: Settings) -> Iterator[Finding]:
+    if not settings.database:
+        return
+    from services.storage.errors import StoreError
+    from services.storage.postgres.answering import found
+
+    try:
+        yield Finding("ok", "database", found(settings.database))
+    except StoreError as error:
+        mend = "verdicts wait until it answers"
+        yield Finding("problem", "database", str(error), mend)
 
 
 def _runs(settings: Settings) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from typing import Any
 from services.commands.ports import port
 from services.settings import Settings, SettingsError, load
 from services.shared_history.address import where_of
+from services.storage.postgres.address import checked
 
 LOG = logging.getLogger("ztad.serve")
 
@@ -36,6 +37,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--history", help="redis://HOST:PORT/DB: share the live history there, not in --state-dir"
     )
     parser.add_argument("--store-dir", type=Path, help="where verdicts and alerts are kept")
+    parser.add_argument("--database", help="keep verdicts in postgresql://user@host:port/name")
     parser.add_argument("--alert-rules", type=Path, help="YAML file: who is told of which alerts")
     parser.add_argument(
         "--requests-per-s", type=float, default=0.0, help="most requests per key (0: no limit)"
@@ -98,6 +100,7 @@ def application_arguments(args: argparse.Namespace, settings: Settings) -> dict[
         "history": _checked_history(args.history or settings.history),
         "recorder": {
             "store_dir": str(store.resolve()),
+            "database": _checked_database(args.database or settings.database),
             "alert_rules": str(args.alert_rules.resolve()) if args.alert_rules else None,
         },
         "requests_per_s": args.requests_per_s,
@@ -112,6 +115,14 @@ def _checked_history(address: str) -> str | None:
     except ValueError as error:
         raise SettingsError(f"--history: {error}") from None
     return address or None
+
+
+def _checked_database(address: str) -> str | None:
+    """Raises :class:`SettingsError`, without repeating what may hold a password."""
+    try:
+        return checked(address) if address else None
+    except ValueError as error:
+        raise SettingsError(f"--database: {error}") from None
 
 
 def _check_rules(path: Path | None) -> None:
@@ -148,8 +159,9 @@ def announce(node: Any, args: argparse.Namespace, arguments: dict[str, Any], too
     print(f"  authentication {who}")
     print(f"  audit log      {arguments['audit_log']}")
     print(f"  live history   {arguments['history'] or arguments['state_dir']}")
-    print(f"  verdicts       {arguments['recorder']['store_dir']}")
-    rules = arguments["recorder"]["alert_rules"] or "none: alerts wait at /v1/alerts"
+    kept = arguments["recorder"]
+    print(f"  verdicts       {kept['database'] or kept['store_dir']}")
+    rules = kept["alert_rules"] or "none: alerts wait at /v1/alerts"
     print(f"  alert rules    {rules}")
     print("listening, as the system shows it:")
     for line in node.listening():

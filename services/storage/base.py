@@ -1,7 +1,8 @@
 """``Store``: what is kept of verdicts, and of who judged them, as the Recorder needs it.
 
-``services/storage/verdicts.py`` keeps it in SQLite, in a file or in memory; every implementation
-passes tests/contracts/test_stores.py.
+``services/storage/verdicts.py`` keeps it in SQLite, in a file or in memory,
+``services/storage/postgres`` in a PostgreSQL; every implementation passes
+tests/contracts/test_stores.py.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ class Limits:
     verdicts over the threshold with their evidence last; the oldest of each first.
 
     Of the ordinary ones the newest ``least_verdicts`` outlast alerts when space runs out: repeated
-    events are answered with them.
+    events are answered with them. A PostgreSQL gives space back by whole days: there none of today
+    goes, nor of those over the threshold, when space runs out.
     """
 
     most_bytes: int
@@ -242,8 +244,8 @@ class Store(Protocol):
         """The first things said after a serial, in order."""
 
     async def trim(self, now_s: float, most: int) -> int:
-        """Remove at most so many verdicts that are beyond the limits. Returns how many; fewer than
-        ``most`` when nothing more is to be removed."""
+        """Remove at most so many verdicts that are beyond the limits, or some days of them where
+        days go whole. Returns how many; fewer than ``most`` when nothing more is to be removed."""
 
     async def size(self) -> Size:
         """How much there is."""

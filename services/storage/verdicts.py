@@ -27,7 +27,6 @@ from services.storage.sqlite import CHECKPOINT_BYTES, PAGE_BYTES, Database
 from services.storage.trimming import Trimmer
 from services.wire import Recorded
 
-FILE_NAME = "verdicts.db"
 #: A million events of a shadow version take about 5 s.
 COMPARE_S = 30.0
 

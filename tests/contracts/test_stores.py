@@ -24,7 +24,7 @@ from services.storage.base import (
     Tail,
     VerdictQuery,
 )
-from services.storage.verdicts import SqliteStore
+from services.storage.opening import open_store
 from tests.unit.services.storage.batches import batch, encoded, evidence_of, values, verdict
 
 T = TypeVar("T")
@@ -34,17 +34,21 @@ NOW_S = 1_000_000.0
 ROOMY = Limits(most_bytes=1 << 30, most_days=30, most_alert_days=365)
 
 Make = Callable[..., Store]
+#: Those that give space back by the row; of others tests/integration tells.
+by_the_row = pytest.mark.parametrize("make", ["file", "memory"], indirect=True)
 
 
-@pytest.fixture(params=["file", "memory"])
+@pytest.fixture(params=["file", "memory", "postgres"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
     """Makes stores with some limits."""
     made: list[Store] = []
+    where = {"file": str(tmp_path), "memory": None}.get(request.param)
+    if request.param == "postgres":
+        where = request.getfixturevalue("postgres")
 
     def one(**limits: Any) -> Store:
-        path = tmp_path / f"{len(made)}.db" if request.param == "file" else None
         given = {name: getattr(ROOMY, name) for name in Limits.__slots__} | limits
-        made.append(SqliteStore(path, Limits(**given)))
+        made.append(open_store(where, Limits(**given)))
         return made[-1]
 
     yield one
@@ -456,6 +460,7 @@ def test_old_verdicts_go_and_alerts_stay_longer(make: Make) -> None:
     run(talk(make()))
 
 
+@by_the_row
 def test_no_more_is_removed_than_asked_for(make: Make) -> None:
     async def talk(store: Store) -> None:
         await store.append([batch(*(verdict(f"e{n}") for n in range(5)))], 0.0)
@@ -483,6 +488,7 @@ def test_at_most_so_many_shadow_verdicts(make: Make) -> None:
     run(talk(make(most_shadow=2)))
 
 
+@by_the_row
 def test_when_space_runs_out_the_least_important_goes_first(make: Make) -> None:
     """Shadow verdicts, ordinary ones but the newest, alerts, and only then the newest."""
     plain = [verdict(f"p{number}", user_id="u" * 200) for number in range(2000)]
@@ -503,6 +509,7 @@ def test_when_space_runs_out_the_least_important_goes_first(make: Make) -> None:
     run(talk(make(most_bytes=512 << 10, least_verdicts=500)))
 
 
+@by_the_row
 def test_space_is_used_again(make: Make) -> None:
     """However much is written, what lies on the disk stays within the limit."""
     most_bytes = 1 << 20

@@ -13,9 +13,9 @@ import pytest
 
 from services.storage.errors import NewerSchema
 from services.storage.migrations import on_postgres
-from services.storage.migrations.chain import BASE, POSTGRES_ALERTS, Chain
+from services.storage.migrations.chain import BASE, POSTGRES_ALERTS, POSTGRES_VERDICTS, Chain
 
-OURS = [POSTGRES_ALERTS]
+OURS = [POSTGRES_VERDICTS, POSTGRES_ALERTS]
 STEPS = [
     pytest.param(chain, name, id=f"{chain.folder.name}-{name}")
     for chain in OURS

@@ -89,6 +89,7 @@ class Chain:
 
 VERDICTS = Chain(HERE / "sqlite_verdicts", "sqlite")
 ALERTS = Chain(HERE / "sqlite_alerts", "sqlite")
+POSTGRES_VERDICTS = Chain(HERE / "postgres_verdicts", "postgresql", "alembic_version_verdicts")
 POSTGRES_ALERTS = Chain(HERE / "postgres_alerts", "postgresql", "alembic_version_alerts")
 
 

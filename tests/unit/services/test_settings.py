@@ -81,6 +81,13 @@ def test_another_history_is_refused_without_telling_its_password(
     assert "s3cret" not in str(refused.value)
 
 
+def test_a_database_is_refused_with_its_password_untold() -> None:
+    assert load({"ZTAD_DATABASE": "postgresql://me@db/ztad"}).database == "postgresql://me@db/ztad"
+    with pytest.raises(SettingsError, match=r"^ZTAD_DATABASE: .*PGPASSWORD") as refused:
+        load({"ZTAD_DATABASE": "postgresql://me:s3cret@db/ztad"})
+    assert "s3cret" not in str(refused.value)
+
+
 def test_the_process_environment_by_default(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

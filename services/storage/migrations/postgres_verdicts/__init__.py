@@ -1,0 +1,1 @@
+"""Revisions of the verdict store's tables in a PostgreSQL."""

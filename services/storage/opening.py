@@ -1,0 +1,33 @@
+"""Which store a setting means: a folder of files, a PostgreSQL, or memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from services.storage.alert_log import SqliteAlertLog
+from services.storage.base import Limits, Store
+from services.storage.postgres.address import is_postgres
+from services.storage.verdicts import SqliteStore
+
+VERDICTS_FILE_NAME = "verdicts.db"
+ALERTS_FILE_NAME = "alerts.db"
+
+
+def open_store(where: str | None, limits: Limits) -> Store:
+    """The verdict store in a folder, or in the PostgreSQL at ``postgresql://...``, or in memory.
+
+    A file is opened at once; raises :class:`services.storage.errors.StoreError`. A PostgreSQL is
+    spoken to when it is first asked something, and need not be there before.
+    """
+    if where is None:
+        return SqliteStore(None, limits)
+    if not is_postgres(where):
+        return SqliteStore(Path(where) / VERDICTS_FILE_NAME, limits)
+    from services.storage.postgres.store import PostgresStore
+
+    return PostgresStore(where, limits)
+
+
+def open_alert_log(where: str | None) -> SqliteAlertLog:
+    """The alert log in a folder, or in memory; raises as :func:`open_store`."""
+    return SqliteAlertLog(Path(where) / ALERTS_FILE_NAME if where else None)

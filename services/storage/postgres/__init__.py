@@ -1,0 +1,1 @@
+"""The verdict store in PostgreSQL. The only place that knows asyncpg."""

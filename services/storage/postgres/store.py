@@ -1,0 +1,127 @@
+"""``PostgresStore``: the verdict store in a PostgreSQL; follows ``services.storage.base.Store``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from preprocessing.feedback import Disposition
+from services.storage.base import (
+    Comparison,
+    Disagreement,
+    Kept,
+    Limits,
+    Opinion,
+    Page,
+    RoutingEntry,
+    Size,
+    Tail,
+    VerdictQuery,
+)
+from services.storage.migrations import on_postgres
+from services.storage.migrations.chain import BASE, POSTGRES_VERDICTS
+from services.storage.postgres import comparing, ledger, opinions, timescale, trimming
+from services.storage.postgres.appending import Appender
+from services.storage.postgres.database import Connection, Database
+from services.storage.postgres.reading import Verdicts
+from services.storage.postgres.trimming import Trimmer
+from services.wire import Recorded
+
+#: A million events of a shadow version against those of a month.
+COMPARE_S = 30.0
+_OFFERED = "UPDATE marks SET value = $1 WHERE name = 'offered'"
+
+
+class PostgresStore:
+    """Verdicts in the database at ``address``, which may be away when this is made, and come back.
+
+    Ordinary verdicts go by whole days, also where ``limits.most_bytes`` asks for it: the day that
+    is written to and what is flagged stay. Raises :class:`services.storage.errors.StoreError`.
+    """
+
+    def __init__(self, address: str, limits: Limits) -> None:
+        self._appender = Appender()
+        self._verdicts = Verdicts()
+        self._trimmer = Trimmer(limits)
+        self._database = Database(address, self._greet)
+
+    async def append(self, batches: Sequence[Recorded], now_s: float) -> int:
+        return await self._database.write(lambda to: self._appender.append(to, batches, now_s))
+
+    async def first(self, event_ids: Sequence[str]) -> dict[str, bytes]:
+        return await self._database.read(lambda of: self._verdicts.first(of, event_ids))
+
+    async def get(self, event_id: str) -> Kept | None:
+        return await self._database.read(lambda of: self._verdicts.get(of, event_id))
+
+    async def page(self, query: VerdictQuery) -> Page:
+        return await self._database.read(lambda of: self._verdicts.page(of, query))
+
+    async def flagged(self, after: int | None, limit: int) -> Tail:
+        return await self._database.read(lambda of: self._verdicts.flagged(of, after, limit))
+
+    async def unoffered(self, limit: int) -> tuple[Recorded, int] | None:
+        return await self._database.read(lambda of: self._verdicts.unoffered(of, limit))
+
+    async def offered(self, place: int) -> None:
+        await self._database.write(lambda to: to.execute(_OFFERED, float(place)))
+
+    async def compare(self, version: str, since_s: float) -> Comparison:
+        return await self._database.read(
+            lambda of: comparing.compare(of, version, since_s), within_s=COMPARE_S
+        )
+
+    async def disagreements(self, version: str, since_s: float, limit: int) -> list[Disagreement]:
+        return await self._database.read(
+            lambda of: comparing.disagreements(of, version, since_s, limit), within_s=COMPARE_S
+        )
+
+    async def save_routing(self, document: bytes, by: str, note: str, now_s: float) -> int:
+        return await self._database.write(
+            lambda to: ledger.save_routing(to, document, by, note, now_s)
+        )
+
+    async def routings(self, limit: int) -> list[RoutingEntry]:
+        return await self._database.read(lambda of: ledger.routings(of, limit))
+
+    async def say(
+        self, event_id: str, disposition: Disposition | None, by: str, comment: str, now_s: float
+    ) -> Opinion | None:
+        return await self._database.write(
+            lambda to: opinions.say(to, event_id, disposition, by, comment, now_s)
+        )
+
+    async def opinion(self, serial: int) -> Opinion | None:
+        return await self._database.read(lambda of: opinions.opinion(of, serial))
+
+    async def opinions(
+        self,
+        *,
+        user: str | None = None,
+        event_id: str | None = None,
+        before: int | None = None,
+        limit: int,
+    ) -> list[Opinion]:
+        return await self._database.read(
+            lambda of: opinions.opinions(
+                of, user=user, event_id=event_id, before=before, limit=limit
+            )
+        )
+
+    async def opinions_after(self, serial: int, limit: int) -> list[Opinion]:
+        return await self._database.read(lambda of: opinions.opinions_after(of, serial, limit))
+
+    async def trim(self, now_s: float, most: int) -> int:
+        return await self._database.write(lambda of: self._trimmer.trim(of, now_s, most))
+
+    async def size(self) -> Size:
+        return await self._database.read(trimming.size)
+
+    def close(self) -> None:
+        self._database.close()
+
+    async def _greet(self, connection: Connection) -> None:
+        self._appender.forget()
+        self._verdicts.forget()
+        where = self._database.where
+        if await on_postgres.upgrade(connection, POSTGRES_VERDICTS, where) == BASE:
+            await timescale.adopt(connection)
