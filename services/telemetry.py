@@ -37,6 +37,7 @@ from services import logs
 from services.redaction import Redaction
 
 SpanName = Literal[
+    "ztad.stream.batch",  # messages from a topic until verdicts are durable; links their traces
     "ztad.score",  # one payload from the queue to its verdicts; links every event's trace
     "ztad.preprocess",  # the call of the Preprocessor
     "ztad.detect",  # all detectors, side by side
@@ -148,7 +149,7 @@ class Tracing:
 
         Gives a function that notes attributes on it.
         """
-        context = self._recorded(traceparent)
+        context = self.context_of(traceparent)
         if context is None:
             yield _nowhere
             return
@@ -161,7 +162,7 @@ class Tracing:
         if not self.enabled:
             yield
             return
-        contexts = map(self._recorded, dict.fromkeys(traceparents))
+        contexts = map(self.context_of, dict.fromkeys(traceparents))
         attributes = {"ztad.events": events}
         spans = [
             self._tracer.start_span("ztad.record", context=context, attributes=attributes)
@@ -177,7 +178,7 @@ class Tracing:
             for span in spans:
                 span.end()
 
-    def _recorded(self, traceparent: str) -> Context | None:
+    def context_of(self, traceparent: str) -> Context | None:
         """The context that a ``traceparent`` names, if that trace is recorded."""
         if not self.enabled or not traceparent:
             return None
@@ -200,8 +201,10 @@ class Tracing:
                 raise
 
     @contextmanager
-    def batch(self, contexts: Sequence[Context], events: int) -> Iterator[None]:
-        """One span for a micro-batch, in the first recorded event's trace, linked to the others;
+    def batch(
+        self, contexts: Sequence[Context], events: int, name: SpanName = "ztad.score"
+    ) -> Iterator[None]:
+        """One span for a batch, in the first recorded event's trace, linked to the others;
         each of the others gets a span of its own that links back."""
         if not contexts:
             yield
@@ -209,7 +212,7 @@ class Tracing:
         links = [Link(_span_context(context)) for context in contexts[1:MOST_LINKS]]
         token = otel_context.attach(contexts[0])
         try:
-            with self._opened("ztad.score", links=links) as span:
+            with self._opened(name, links=links) as span:
                 span.set_attribute("ztad.events", events)
                 others = [self._event_span(context, span) for context in contexts[1:]]
                 try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from services.streaming.base import Message, Partition, Position
 
@@ -27,9 +27,9 @@ class Ticket:
         self._spans = spans
 
     @property
-    def partitions(self) -> Collection[Partition]:
+    def partitions(self) -> frozenset[Partition]:
         """Where its messages are from."""
-        return self._spans.keys()
+        return frozenset(self._spans)
 
     def done(self) -> None:
         """Everything that was to come of its messages is where it will be found again."""
@@ -61,7 +61,10 @@ class Progress:
         """A batch; messages of one partition must follow all that have begun before."""
         after: dict[Partition, int] = {}
         for message in messages:
-            after[Partition(message.topic, message.partition)] = message.offset + 1
+            at = Partition(message.topic, message.partition)
+            after[at] = message.offset + 1
+            if at not in self._at:  # where we came in
+                self._at[at] = message.offset
         spans = {at: _Span(offset) for at, offset in after.items()}
         for at, span in spans.items():
             self._spans.setdefault(at, deque()).append(span)
@@ -83,9 +86,9 @@ class Progress:
         for topic, number, offset in positions:
             self._at[Partition(topic, number)] = offset
 
-    def position(self, at: Partition) -> int | None:
-        """The last position that was committed by us."""
-        return self._at.get(at)
+    def lag(self, ends: Mapping[Partition, int]) -> dict[Partition, int]:
+        """Messages up to these ends that are not committed, of every partition that was read."""
+        return {at: max(0, end - self._at[at]) for at, end in ends.items() if at in self._at}
 
     def forget(self, partitions: Collection[Partition]) -> None:
         """They have another owner now; what is still under way of them counts for nothing."""

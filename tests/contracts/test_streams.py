@@ -26,23 +26,9 @@ from services.streaming.memory import MemoryBroker
 WITHIN_S = 30.0
 
 
-@pytest.fixture(params=["memory", "kafka"])
-def broker(request: pytest.FixtureRequest) -> Broker:
-    if request.param == "memory":
-        return MemoryBroker()
-    from services.streaming.kafka import KafkaBroker
-
-    try:
-        address = request.getfixturevalue("kafka")
-    except pytest.FixtureLookupError:
-        pytest.skip("no Kafka is known to the tests")
-    return KafkaBroker({"bootstrap.servers": address})
-
-
 @pytest.fixture
-def topic(broker: Broker) -> str:
-    """A topic of four partitions that no other test knows."""
-    name = f"test.{secrets.token_hex(6)}"
+def topic(broker: Broker, name: str) -> str:
+    """A topic of four partitions."""
     broker.ensure([Topic(name, 4, replicas=1)])
     return name
 

@@ -59,7 +59,8 @@ class Stage:
 class FakeGraph:
     """Every stage of the graph, in memory.
 
-    An event is ``{"event_id": ..., "bad": ...}``; its verdict counts how many were made before.
+    An event is ``{"event_id": ..., "bad": ...}``; its verdict counts how many were made before,
+    and is over the threshold if the id begins with "evil".
     ``known`` are the ids that the Preprocessor has seen.
     """
 
@@ -86,7 +87,9 @@ class FakeGraph:
             lambda ids: {name: self.recorded[name] for name in ids if name in self.recorded}
         )
 
-    def pipeline(self, around: Callable[[Stages], Stages] = lambda stages: stages) -> Pipeline:
+    def pipeline(
+        self, around: Callable[[Stages], Stages] = lambda stages: stages, *, patient: bool = False
+    ) -> Pipeline:
         stages = Stages(
             self.prepare,
             self.learn,
@@ -98,7 +101,7 @@ class FakeGraph:
             self.record,
             self.first,
         )
-        pipeline = Pipeline(around(stages), self.routing, transient=(Died,))
+        pipeline = Pipeline(around(stages), self.routing, transient=(Died,), patient=patient)
         pipeline.settled.set()
         return pipeline
 
@@ -153,7 +156,9 @@ class FakeGraph:
             zip(context.event_ids, case.trace_ids, strict=True)
         ):
             self.made += 1
-            verdict = {"event_id": event_id, "score": self.made, "detectors": sorted(case.raw),
+            verdict = {"event_id": event_id, "user_id": context.user_ids[row],
+                       "is_anomaly": event_id.startswith("evil"), "score": self.made,
+                       "detectors": sorted(case.raw),
                        "duplicate": row in context.duplicate, "trace_id": trace,
                        "variant": case.live.variant,
                        "model_version": case.live.version}  # fmt: skip
@@ -164,7 +169,8 @@ class FakeGraph:
             if row not in context.duplicate
         ]
         degraded = len(case.raw) < len(self.detectors)
-        return Judged(verdicts, learn, [], [len(verdicts), *[0] * 9], degraded)
+        evil = [row for row, name in enumerate(context.event_ids) if name.startswith("evil")]
+        return Judged(verdicts, learn, evil, [len(verdicts), *[0] * 9], degraded)
 
     def _record(self, batches: list[Recorded]) -> bool:
         for recorded in batches:
@@ -185,7 +191,10 @@ def _items(payload: Payload) -> list[dict[str, Any]] | None:
         whole = json.loads(payload.parts[0])
         return whole if isinstance(whole, list) else None
     lines = payload.parts[0].split(b"\n") if payload.framing == "lines" else payload.parts
-    return [json.loads(line) for line in lines if line]
+    items = [json.loads(line) for line in lines if line]
+    for item, event_id in zip(items, payload.ids, strict=False):
+        item.setdefault("event_id", event_id)
+    return items
 
 
 def _part(live: Live, good: Sequence[tuple[int, dict[str, Any]]], repeated: Sequence[int]) -> Part:
