@@ -1,7 +1,7 @@
 """``AlertLog``: everything about alerting that survives a restart, as this package needs it.
 
-``alerting/memory_log.py`` keeps it in memory, ``services/storage/alert_log.py`` in SQLite; both
-pass tests/contracts/test_alert_logs.py.
+``alerting/memory_log.py`` keeps it in memory, ``services/storage/alert_log.py`` in SQLite or
+a PostgreSQL; all pass tests/contracts/test_alert_logs.py.
 """
 
 from __future__ import annotations

@@ -68,8 +68,8 @@ class RecorderArgs(BaseModel):
     store_dir: str | None = None
     """Folder of the store's files; without it everything is in memory and little of it is kept."""
     database: str | None = None
-    """``postgresql://user@host:port/name``, where verdicts are kept instead of in a file; the
-    password is in ``PGPASSWORD`` or the file ``PGPASSFILE`` names."""
+    """``postgresql://user@host:port/name``, where verdicts and alerts are kept instead of in
+    files; the password is in ``PGPASSWORD`` or the file ``PGPASSFILE`` names."""
     most_bytes: int = Field(default=10_000_000_000, ge=64 << 20)
     """Most that verdicts may take on the disk."""
     most_days: float = Field(default=30.0, gt=0)
@@ -101,7 +101,7 @@ class Recorder:
         self._watch = Watch(
             self._metrics, Tracing(enabled=tracing), folder and folder / DAYS_FILE_NAME
         )
-        log = self._opened(args.store_dir, open_alert_log)
+        log = self._opened(args.database or args.store_dir, open_alert_log)
         rules = Path(args.alert_rules) if args.alert_rules else None
         self._log = log
         self._alerts = Alerts(rules, log, self._watch.alerting)

@@ -63,9 +63,9 @@ class Settings(BaseModel):
     Avro."""
 
     database: str = ""
-    """``ZTAD_DATABASE``: the PostgreSQL that keeps verdicts, ``postgresql://user@host:port/name``;
-    without it they are in files. The password is in ``PGPASSWORD``, or in the file that
-    ``PGPASSFILE`` names."""
+    """``ZTAD_DATABASE``: the PostgreSQL that keeps verdicts and alerts, as
+    ``postgresql://user@host:port/name``; without it they are in files. The password is
+    in ``PGPASSWORD``, or in the file that ``PGPASSFILE`` names."""
 
     log_format: Literal["json", "text"] | None = None
     """``ZTAD_LOG_FORMAT``: ``json`` or ``text``; without it text on a terminal, else JSON."""

@@ -37,7 +37,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--history", help="redis://HOST:PORT/DB: share the live history there, not in --state-dir"
     )
     parser.add_argument("--store-dir", type=Path, help="where verdicts and alerts are kept")
-    parser.add_argument("--database", help="keep verdicts in postgresql://user@host:port/name")
+    parser.add_argument(
+        "--database", help="keep verdicts and alerts in postgresql://user@host:port/name"
+    )
     parser.add_argument("--alert-rules", type=Path, help="YAML file: who is told of which alerts")
     parser.add_argument(
         "--requests-per-s", type=float, default=0.0, help="most requests per key (0: no limit)"

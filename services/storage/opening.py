@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from services.storage.alert_log import SqliteAlertLog
+from services.storage.alert_log import SqlAlertLog, SqliteAlertLog
 from services.storage.base import Limits, Store
 from services.storage.postgres.address import is_postgres
 from services.storage.verdicts import SqliteStore
@@ -28,6 +28,12 @@ def open_store(where: str | None, limits: Limits) -> Store:
     return PostgresStore(where, limits)
 
 
-def open_alert_log(where: str | None) -> SqliteAlertLog:
-    """The alert log in a folder, or in memory; raises as :func:`open_store`."""
-    return SqliteAlertLog(Path(where) / ALERTS_FILE_NAME if where else None)
+def open_alert_log(where: str | None) -> SqlAlertLog:
+    """The alert log in the same place; opened, and raises, as :func:`open_store`."""
+    if where is None:
+        return SqliteAlertLog(None)
+    if not is_postgres(where):
+        return SqliteAlertLog(Path(where) / ALERTS_FILE_NAME)
+    from services.storage.postgres.alert_log import PostgresAlertLog
+
+    return PostgresAlertLog(where)

@@ -1,9 +1,10 @@
-"""What every alert log promises; the in-memory one and the one in SQLite."""
+"""What every alert log promises; the one in memory and those in databases."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -23,21 +24,25 @@ from alerting.log import (
 )
 from alerting.memory_log import MemoryLog
 from ensemble.verdict import Severity
-from services.storage.alert_log import SqliteAlertLog
+from services.storage.alert_log import SqlAlertLog, SqliteAlertLog
+from services.storage.postgres.alert_log import PostgresAlertLog
 from tests.unit.alerting.making import NOW_S, alert, ids, occurrence
 
 Run = Callable[[Callable[[FullLog], Awaitable[None]]], None]
 
 
-@pytest.fixture(params=["memory", "sqlite", "sqlite in memory"])
+@pytest.fixture(params=["memory", "sqlite", "sqlite in memory", "postgres"])
 def run(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Run]:
     """Runs one test's coroutine against a fresh log."""
     if request.param == "memory":
         yield lambda test: asyncio.run(_awaited(test, MemoryLog()))
         return
-    log = SqliteAlertLog(tmp_path / "alerts.sqlite" if request.param == "sqlite" else None)
-    yield lambda test: asyncio.run(_awaited(test, log))
-    log.close()
+    if request.param == "postgres":
+        log: SqlAlertLog = PostgresAlertLog(request.getfixturevalue("postgres"))
+    else:
+        log = SqliteAlertLog(tmp_path / "alerts.sqlite" if request.param == "sqlite" else None)
+    with closing(log):
+        yield lambda test: asyncio.run(_awaited(test, log))
 
 
 async def _awaited(test: Callable[[FullLog], Awaitable[None]], log: FullLog) -> None:

@@ -29,6 +29,8 @@ READERS = 4
 READ_S = 5.0
 #: Longest time for one write, seconds: a server that takes longer is as good as away.
 WRITE_S = 30.0
+#: Longest time for what is done on a new connection, seconds: migrations can rewrite tables.
+GREET_S = 600.0
 CONNECT_S = 5.0
 #: How long it may take after the server should have ended a read, seconds.
 GRACE_S = 2.0
@@ -124,7 +126,7 @@ class Database:
                 self._address, timeout=CONNECT_S, server_settings=SETTINGS
             )
             try:
-                with self._at_most(WRITE_S, self._writer):
+                with self._at_most(GREET_S, self._writer):
                     async with self._writer.transaction():
                         await self._greet(self._writer)
             except BaseException:

@@ -20,7 +20,7 @@ _KNOWN = (
     ("3D000", "has no such database", "create it: createdb --owner=USER NAME"),
     ("42501", "does not allow this user to do that", "make the user owner of the database"),
     ("53100", "no space left on its disk", "free space, or lower recorder.most_bytes"),
-    ("53300", "takes no more connections", "raise max_connections; ztad needs 5"),
+    ("53300", "takes no more connections", "raise max_connections; ztad needs 10"),
     ("25006", "takes no writes", "name the primary, not a standby"),
     ("55P03", "is locked by others", "end what holds its tables"),
     ("57P", "is stopping or starting", "start it again"),
