@@ -38,6 +38,8 @@ CLOSE_S = 10.0
 SETTINGS = {
     "application_name": "ztad",
     "jit": "off",  # no query of ours runs long enough to gain from it
+    "random_page_cost": "1.1",  # else many ids at once are looked for by reading every day whole
+    "plan_cache_mode": "force_custom_plan",
     "timezone": "UTC",
 }
 

@@ -38,11 +38,11 @@ _OLDEST_OF_DAY = """
     DELETE FROM verdicts WHERE day = $1 AND ctid = ANY(ARRAY(
         SELECT ctid FROM verdicts WHERE day = $1 AND severity = 0 LIMIT $2))
 """
-_OLDEST = """
-    DELETE FROM {table} WHERE place IN (
-        SELECT place FROM {table} WHERE {which} ORDER BY place LIMIT $2)
+_DELETE = """
+    DELETE FROM {table} WHERE place IN (SELECT place FROM (
+        SELECT place, recorded FROM {table} ORDER BY place LIMIT $1) oldest WHERE recorded < $2)
 """
-_OLD = "recorded < $1"
+_FOREVER = float("inf")
 
 
 class Trimmer:
@@ -60,15 +60,15 @@ class Trimmer:
             gone += await self._ordinary(connection, now_s, most - gone)
         if gone < most:
             before_s = now_s - self._limits.most_alert_days * DAY_S
-            gone += await _delete(connection, "flagged", _OLD, before_s, most - gone)
+            gone += await _delete(connection, "flagged", most - gone, before_s)
         return gone
 
     async def _shadow(self, connection: Connection, now_s: float, most: int) -> int:
         before_s = now_s - self._limits.most_days * DAY_S
-        gone = await _delete(connection, "shadow", _OLD, before_s, most)
+        gone = await _delete(connection, "shadow", most, before_s)
         over = await mark(connection, "shadow") - self._limits.most_shadow
         if over > 0 and gone < most:
-            gone += await _delete(connection, "shadow", "$1 = 0.0", 0.0, min(over, most - gone))
+            gone += await _delete(connection, "shadow", min(over, most - gone), _FOREVER)
         return gone
 
     async def _ordinary(self, connection: Connection, now_s: float, most: int) -> int:
@@ -140,10 +140,13 @@ async def _thin(connection: Connection, day: Day, most: int) -> int:
     return gone
 
 
-async def _delete(connection: Connection, kind: str, which: str, value: float, most: int) -> int:
-    gone = _count(await connection.execute(_OLDEST.format(table=kind, which=which), value, most))
-    if gone:
-        await connection.execute("UPDATE marks SET value = value - $2 WHERE name = $1", kind, gone)
+async def _delete(connection: Connection, kind: str, most: int, before_s: float) -> int:
+    """Of a kind at most so many of the oldest that were recorded before a time."""
+    first = await connection.fetchval(f"SELECT recorded FROM {kind} ORDER BY place LIMIT 1")
+    if first is None or first >= before_s:
+        return 0
+    gone = _count(await connection.execute(_DELETE.format(table=kind), most, before_s))
+    await connection.execute("UPDATE marks SET value = value - $2 WHERE name = $1", kind, gone)
     return gone
 
 
