@@ -1,6 +1,6 @@
 """One replica of a shared history in a process of its own: ``python -m tests.integration.sharing
-URL NAME WRITER EVENTS``. Says when it has observed and learned its events, and at every line read
-what its history is."""
+URL NAME WRITER EVENTS``. Says when it has begun, when it has observed and learned its events, and
+at every line read what its history is."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ def main() -> None:
             history.observe(events[at : at + size], now_s=NOW_S)
         history.learn(ids)
         size = size % 7 + 1
+        if start == 0:
+            print("begun", flush=True)
     print("written", flush=True)
     for _ in sys.stdin:
         print(hashlib.sha256(history.snapshot()).hexdigest(), flush=True)

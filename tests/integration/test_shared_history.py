@@ -36,6 +36,7 @@ def told(process: subprocess.Popen[str], question: str = "") -> str:
 def test_two_processes_lose_none_of_one_users_events(redis: str) -> None:
     name = uuid4().hex
     with writer(redis, name, "a", 1000) as one, writer(redis, name, "b", 1000) as other:
+        assert told(one) == told(other) == "begun"
         assert told(one) == told(other) == "written"
         for each in (one, other):  # what is learned rides along
             told(each, "what is it?")
