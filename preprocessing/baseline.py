@@ -163,6 +163,16 @@ def rarities(
     return bits
 
 
+def no_habits(values: Iterable[str | None], fields: Iterable[Categories]) -> list[int]:
+    """The fields that :func:`rarities` would find fresh."""
+    return [
+        index
+        for index, (value, field) in enumerate(zip(values, fields, strict=True))
+        if value is not None
+        and (field.counts.get(value, 0.0) < HABIT or (index in _WAYS and field.weight < SETTLED))
+    ]
+
+
 class Firsts(msgspec.Struct, array_like=True, gc=False):
     """How often an event brings its user a value of one field never seen before."""
 

@@ -19,7 +19,7 @@ from preprocessing.history import CATEGORIES, DAY_S, FACTS, Evidence, Facts, His
 from preprocessing.learning import learn
 from preprocessing.lookup import Lookup, service_share
 from preprocessing.state import Address, Baseline, Session, Sighting, User, sighting
-from preprocessing.trail import follow, mark, steps
+from preprocessing.trail import beside, follow, mark, steps
 from preprocessing.typical import Typical, evidence, share_of_hours, typical_event
 
 _ROW = Struct(f"{len(FACTS)}d")
@@ -53,7 +53,10 @@ class EmbeddedHistory:
         """How many repeated ids came with other content, since the start of this process."""
         return self._state.seen.conflicts
 
-    def observe(self, events: Sequence[AuthEvent], *, now_s: float) -> Facts:
+    def observe(
+        self, events: Sequence[AuthEvent], *, now_s: float, join_trails: bool = True
+    ) -> Facts:
+        """As promised. Without ``join_trails`` the events join no trail until ``join``."""
         count = len(events)
         state, lookup = self._state, self._current_lookup()
         state.seen.forget(now_s)
@@ -86,12 +89,15 @@ class EmbeddedHistory:
         values = np.frombuffer(rows, np.float64).reshape(count, len(FACTS))
         learning = values[:, _LEARNED] < self.settings.learning_events
         joining = (~(late | duplicate)).tolist()
-        trails = follow(steps(values, marks).tobytes(), users, joining)
+        going = follow if join_trails else beside
+        trails = going(steps(values, marks).tobytes(), users, joining)
         return Facts(values, late, learning, duplicate, places, trails, marked, returned)
 
-    def replay(self, events: Sequence[AuthEvent], trail_steps: bytes, *, now_s: float) -> None:
-        """What ``observe`` does, for events whose facts nobody asks for any more; the last step of
-        the trail of each is given, n * WIDTH bytes."""
+    def replay(
+        self, events: Sequence[AuthEvent], trail_steps: bytes | None, *, now_s: float
+    ) -> None:
+        """What ``observe`` does, for events whose facts nobody asks for any more, in about half the
+        time; the last step of the trail of each is given, n * WIDTH bytes, or joins it later."""
         state, lookup = self._state, self._current_lookup()
         state.seen.forget(now_s)
         users: list[User] = []
@@ -104,12 +110,17 @@ class EmbeddedHistory:
                 continue
             seen, user, address = self._met(event)
             users[-1] = user
-            row = lookup.facts(seen, user, address)
-            seen.rate = log2(1.0 + row[_EVENTS_1H])
+            seen.rate = log2(1.0 + lookup.events_1h(seen, user, address))
             joining[-1] = not lookup.is_late(seen.at_s, user)
             known = bool(state.ledger.marks) and state.ledger.covers(event, seen.at_s)
             self._record(seen, user, address, learnable=joining[-1] and not known)
-        follow(trail_steps, users, joining)
+        if trail_steps is not None:
+            follow(trail_steps, users, joining)
+
+    def join(self, user_ids: Sequence[str], trail_steps: bytes) -> None:
+        """Events that were observed join the trails of these users: WIDTH bytes each."""
+        users = [self._state.users.get(user_id) or User() for user_id in user_ids]
+        follow(trail_steps, users, [True] * len(users))
 
     def evidence(self, event: AuthEvent, facts: Facts, row: int) -> Evidence:
         user = self._state.users.get(event.user_id)

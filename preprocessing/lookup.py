@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from math import log2, sqrt
 
 from preprocessing.accumulated import NO_SUMS, SIZE_UNIT, SUMS, UNKNOWN
-from preprocessing.baseline import PRIOR_EVENTS, rarities
+from preprocessing.baseline import PRIOR_EVENTS, no_habits, rarities
 from preprocessing.crowd import peer_bits, slot, tenant_bits
 from preprocessing.event import AuthEvent
 from preprocessing.geo import distance_km
 from preprocessing.history import (
     CATEGORIES,
     DAY_S,
+    FACTS,
     HOUR_S,
     SHARED,
     SHORT_S,
@@ -23,6 +24,7 @@ from preprocessing.state import Address, Baseline, Sighting, Tenant, User
 from preprocessing.unproven import PROVEN, away_share, meet
 
 NOTHING = Baseline()
+_EVENTS_1H = FACTS.index("events_1h")
 _SHARED = len(SHARED)
 _RESOURCE = CATEGORIES.index("resource")
 _NETWORK = CATEGORIES.index("network")
@@ -32,6 +34,8 @@ _NO_VIEWS = (0.0,) * (2 * _SHARED)
 _DEVICE = CATEGORIES.index("device")
 _AGENT = CATEGORIES.index("agent")
 _KIND = CATEGORIES.index("kind")
+#: Fields of which more is recorded than that a value is new to its user.
+_TELLING = frozenset({_RESOURCE, _NETWORK, _DEVICE})
 _NO_SPRAY = (0.0, 0.0)
 _STAYED = (0.0, 0.0, 0.0)
 #: As long ago as makes no difference, seconds.
@@ -137,6 +141,16 @@ class Lookup:
             *(self._spray(seen) if failed else _NO_SPRAY),
             *self._lasting(seen, user, base, (hour_bits, seen.new, user_dev)),
         )
+
+    def events_1h(self, seen: Sighting, user: User, address: Address | None) -> float:
+        """That fact alone, with all that is recorded of the others on the way to them: hardly
+        anything of an event whose resource, network and device are usual, as they mostly are."""
+        base = user.baseline
+        seen.fresh = no_habits(seen.values, base.fields) if base else list(_TELLING)
+        if user.unproven or not _TELLING.isdisjoint(seen.fresh):
+            return self.facts(seen, user, address)[_EVENTS_1H]
+        seen.new, seen.size = 0.0, (seen.event.bytes_transferred or 0) / SIZE_UNIT
+        return user.events.read(seen.at_s, HOUR_S)
 
     def _lasting(
         self, seen: Sighting, user: User, base: Baseline, strange: tuple[float, float, float]

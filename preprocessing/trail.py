@@ -154,6 +154,15 @@ def follow(step: bytes, owners: Sequence[HasTrail], joining: Sequence[bool]) -> 
     return np.frombuffer(out, np.uint8).reshape(-1, LENGTH, WIDTH)
 
 
+def beside(step: bytes, owners: Sequence[HasTrail], joining: Sequence[bool]) -> Trails:
+    """The same as :func:`follow`, and no trail is another one afterwards."""
+    before = [owner.trail for owner in owners]
+    trails = follow(step, owners, joining)
+    for owner, trail in zip(owners, before, strict=True):
+        owner.trail = trail
+    return trails
+
+
 def alone(trails: Trails) -> Trails:
     """The same events with nothing before them: the neutral trails, shape unchanged."""
     bare = np.zeros_like(trails)

@@ -15,7 +15,7 @@ from preprocessing.feedback import Feedback, unheard
 from preprocessing.history import Evidence, Facts, HistoryError, HistorySettings
 from services.shared_history.address import Where
 from services.shared_history.keeper import Keeper
-from services.shared_history.operations import Corrected, Observed
+from services.shared_history.operations import Corrected, Observed, stepped
 from services.shared_history.redis_log import LogUnavailable, RedisLog
 from services.shared_history.replica import Replica, SharingSettings
 
@@ -65,7 +65,8 @@ class SharedHistory:
         replica = self._opened()
         with replica.lock:
             shared = replica.do(Observed(now_s, events) if events else None)
-            facts = replica.history.observe(events, now_s=now_s)
+            facts = replica.history.observe(events, now_s=now_s, join_trails=False)
+            replica.will_join(stepped(events, facts))
             replica.used_s = time.monotonic()
         return facts if shared else _unsure(facts)
 

@@ -56,11 +56,14 @@ class Keeper:
     def _run(self) -> None:
         pause_s = self._settings.first_pause_s
         while not self._stop.wait(self._pause(pause_s)):
-            if self._replica.apart is None:
-                pause_s = self._settings.first_pause_s
-                self._tend()
-            elif not self.mend():
-                pause_s = min(2 * pause_s, self._settings.longest_pause_s)
+            try:
+                if self._replica.apart is None:
+                    pause_s = self._settings.first_pause_s
+                    self._tend()
+                elif not self.mend():
+                    pause_s = min(2 * pause_s, self._settings.longest_pause_s)
+            except Exception:  # noqa: BLE001 - the thread goes on, and so does scoring
+                _LOG.exception("shared history: the next attempt follows")
 
     def _pause(self, pause_s: float) -> float:
         """Replicas that lost the same Redis do not all come back at once."""
@@ -96,11 +99,12 @@ class Keeper:
             return
         replica = self._replica
         with replica.lock:
-            if replica.apart is not None:
-                self._log.unlock(token)
-                return
-            place, state = replica.copy.place, replica.history.snapshot()
+            abreast, place = replica.apart is None, replica.copy.place
+            state = replica.history.snapshot() if abreast else b""
             replica.copy.bytes_since_base = 0
+        if not abreast:
+            self._log.unlock(token)
+            return
         self._snapshot_bytes = len(state)
         self._log.commit(token, place, state, self._grown_from)
 
@@ -136,7 +140,7 @@ class Keeper:
         with replica.lock:
             replica.waiting.drop(held)
             replica.copy.place, replica.copy.bytes_since_base = first, 0
-            return replica.resumed(self._log.exchange(first))
+            return replica.resumed(replica.log.exchange(first))
 
     def _rebased(self, *, again: bool) -> bool:
         """Make the history anew from the base and the log, then what waits here, and use that.

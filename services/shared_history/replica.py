@@ -10,7 +10,15 @@ from dataclasses import dataclass
 import msgspec
 
 from preprocessing.embedded import EmbeddedHistory
-from services.shared_history.operations import Learned, Operation, Replaced, Sent, repeat, sent
+from services.shared_history.operations import (
+    Learned,
+    Operation,
+    Replaced,
+    Sent,
+    Stepped,
+    repeat,
+    sent,
+)
 from services.shared_history.redis_log import Exchange, LogUnavailable, RedisLog
 from services.shared_history.waiting import Recent, Waiting
 
@@ -92,6 +100,7 @@ class Replica:
         #: When somebody last used the history, seconds of the monotonic clock.
         self.used_s = 0.0
         self.log = log
+        self._to_join: Stepped | None = None
         self._to_learn: dict[str, None] = {}
         self._forgone = 0
 
@@ -105,24 +114,34 @@ class Replica:
         self._to_learn.update(dict.fromkeys(new))
         return self.history.awaits(new)
 
+    def will_join(self, steps: Stepped) -> None:
+        """Have what was observed just now join its trails before anything else is done."""
+        self._to_join = steps if steps.user_ids else None
+
     def do(self, operation: Operation | None = None) -> bool:
-        """Do what others did, and what was to be learned; the caller then does ``operation``.
+        """Do what others did, and what was to be done first; the caller then does ``operation``.
 
         True if that is the order of the log, with ``operation`` in it.
         """
-        own = []
-        if self._to_learn:
-            own.append(sent(Learned(list(self._to_learn))))
-            self._to_learn.clear()
-        learned = own[:]
-        if operation is not None:
-            own.append(sent(operation))
+        first = self._due()
+        own = first if operation is None else [*first, sent(operation)]
         in_order = self.apart is None and self._exchanged(own)
         if not in_order:
             self.waiting.add(own)
-        for one in learned:
+        for one in first:
             repeat(one.operation, self.history)
         return in_order
+
+    def _due(self) -> list[Sent]:
+        """What was to join trails, and to be learned."""
+        due: list[Sent] = []
+        if self._to_join is not None:
+            due.append(sent(self._to_join))
+            self._to_join = None
+        if self._to_learn:
+            due.append(sent(Learned(list(self._to_learn))))
+            self._to_learn.clear()
+        return due
 
     def resumed(self, answer: Exchange) -> bool:
         """Go on from where the copy is: what waits was done in the order of the log, if nobody

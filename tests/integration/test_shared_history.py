@@ -59,3 +59,15 @@ def test_an_event_sent_to_two_replicas_is_a_duplicate_in_one(redis: str) -> None
     assert one.observe([event("z")], now_s=NOW_S).values[0, FACTS.index("learned")] == 1
     for each in (one, other):
         each.close()
+
+
+def test_a_users_events_on_two_replicas_are_one_trail(redis: str) -> None:
+    where = Where(url=redis, name=uuid4().hex)
+    one, other = SharedHistory(where), SharedHistory(where)
+    for each in (one, other, one, other):
+        each.observe([event(uuid4().hex) for _ in range(2)], now_s=NOW_S)
+    one.observe([], now_s=NOW_S)
+    last = other.observe([event("now")], now_s=NOW_S).trails[0]
+    assert int(last.any(axis=1).sum()) == 9
+    for each in (one, other):
+        each.close()
