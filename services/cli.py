@@ -28,6 +28,7 @@ COMMANDS: dict[str, str] = {
     "keys": "services.commands.keys",
     "alerts": "services.commands.alerts",
     "feedback": "services.commands.feedback",
+    "store": "services.commands.store",
     "doctor": "services.commands.doctor",
     "demo": "services.commands.demo",
     "bench": "services.commands.bench",
@@ -103,6 +104,7 @@ def _bad_input() -> tuple[type[BaseException], ...]:
     from preprocessing.sources import SourceError
     from services.commands.live import GatewayError
     from services.settings import SettingsError
+    from services.storage.errors import StoreError
     from tuning.data import LabelsError
     from tuning.train import TrainingError
 
@@ -113,6 +115,7 @@ def _bad_input() -> tuple[type[BaseException], ...]:
         LabelsError,
         TrainingError,
         SettingsError,
+        StoreError,
         GatewayError,
         OSError,
     )

@@ -102,7 +102,7 @@ def application_arguments(args: argparse.Namespace, settings: Settings) -> dict[
         "history": _checked_history(args.history or settings.history),
         "recorder": {
             "store_dir": str(store.resolve()),
-            "database": _checked_database(args.database or settings.database),
+            "database": checked_database(args.database or settings.database),
             "alert_rules": str(args.alert_rules.resolve()) if args.alert_rules else None,
         },
         "requests_per_s": args.requests_per_s,
@@ -119,7 +119,7 @@ def _checked_history(address: str) -> str | None:
     return address or None
 
 
-def _checked_database(address: str) -> str | None:
+def checked_database(address: str) -> str | None:
     """Raises :class:`SettingsError`, without repeating what may hold a password."""
     try:
         return checked(address) if address else None
