@@ -8,6 +8,7 @@ revision is therefore plain SQL and cannot read what is stored.
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -98,6 +99,8 @@ def _script(chain: Chain, begin: str, end: str) -> str:
     """Remembered: stores in memory begin with the same tables again and again."""
     from alembic import command
 
+    # It tells of every step it writes down, not of what is done.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     written = io.StringIO()
     config = _config(chain, written)
     forward = chain.names.index(begin) < chain.names.index(end)

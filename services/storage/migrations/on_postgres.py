@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 import asyncpg
 
 from services.storage.migrations.chain import BASE, Chain
+
+LOG = logging.getLogger("ztad.storage")
 
 #: ``pg_advisory_xact_lock``: one process at a time; "ztad" as a number, to be told from others'.
 LOCK = int.from_bytes(b"ztad", "big")
@@ -44,4 +47,6 @@ async def move(connection: asyncpg.Connection, chain: Chain, to: str, where: str
         script = await asyncio.to_thread(chain.script, begin, to)
         if begin != to:
             await connection.execute(script)
+    if begin not in (BASE, to):
+        LOG.info("%s: schema %s -> %s", where, begin, to)
     return begin

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Iterator
 
 from services.storage.migrations.chain import BASE, Chain
+
+LOG = logging.getLogger("ztad.storage")
 
 _STAMPED = "SELECT 1 FROM sqlite_master WHERE name = ?"
 
@@ -45,6 +48,8 @@ def move(connection: sqlite3.Connection, chain: Chain, to: str, where: str) -> s
         if connection.in_transaction:  # SQLite itself rolls back when the disk is full
             connection.execute("ROLLBACK")
         raise
+    if begin != BASE:
+        LOG.info("%s: schema %s -> %s", where, begin, to)
     return begin
 
 

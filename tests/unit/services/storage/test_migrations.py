@@ -169,6 +169,14 @@ def test_two_that_open_a_file_at_once_change_it_once(tmp_path: Path) -> None:
         assert tables(connection) == tables(new)
 
 
+def test_a_file_that_is_up_to_date_is_opened_without_alembic(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    SqliteAlertLog(tmp_path / "alerts.db").close()
+    monkeypatch.setattr(Chain, "script", None)
+    SqliteAlertLog(tmp_path / "alerts.db").close()
+
+
 def test_a_newer_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
     with connected() as connection:
         on_sqlite.upgrade(connection, chain_of(tmp_path, WORDS, "SELECT 1"), "words.db")
