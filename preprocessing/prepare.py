@@ -47,6 +47,7 @@ class Context(msgspec.Struct, array_like=True, frozen=True):
 
 
 _CONTEXT = msgspec.msgpack.Decoder(Context)
+_ENCODE = msgspec.msgpack.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,11 @@ class Observed:
             kinds=[event.auth_kind for event in events],
         )
         return Prepared(features, trails, context)
+
+    def encoded(self, rows: Sequence[int] | None = None) -> list[bytes]:
+        """Those events as they came, each as MessagePack of an :class:`AuthEvent`."""
+        events = self._events if rows is None else [self._events[row] for row in rows]
+        return [_ENCODE(event) for event in events]
 
     def _extracted(self, windows: Windows) -> NDArray[np.float32]:
         values = self._values.get(windows)

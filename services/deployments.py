@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -124,7 +125,7 @@ class Preprocessor:
             return Features(items=len(decoded), errors=errors)
         observed = observe(events, self._history, now_s=now_s)
         parts = [
-            _part(live, lenses[live.version], observed, items, rows)
+            _answering(live, lenses[live.version], observed, items, rows)
             for live, rows in zip(
                 routing.answering, routing.assign([event.user_id for event in events]), strict=True
             )
@@ -295,6 +296,14 @@ def _named(body: bytes, event_id: str, now_s: float) -> Decoded:
     except InvalidEvent as error:
         return error
     return event if event.event_id else msgspec.structs.replace(event, event_id=event_id)
+
+
+def _answering(
+    live: Live, lens: Lens, observed: Observed, items: list[int], rows: list[int]
+) -> Part:
+    """The rows of a version that answers, with the events as they came for the record."""
+    part = _part(live, lens, observed, items, rows)
+    return replace(part, events=observed.encoded(rows))
 
 
 def _part(

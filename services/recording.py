@@ -94,6 +94,7 @@ class RecordQueue:
                     recorded_s=time.time(),
                     values=recorded.values[row * width : (row + 1) * width],
                     evidence=recorded.evidence.get(row),
+                    event=recorded.events[row] if recorded.events else None,
                 )
         return None
 

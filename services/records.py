@@ -58,6 +58,7 @@ def recorded(
         if traced
         else {},
         users=kept.user_ids,
+        events=part.events,
     )
     if not repeats:
         return whole
@@ -79,4 +80,5 @@ def only(whole: Recorded, rows: Sequence[int]) -> Recorded:
         alerts=[place[row] for row in whole.alerts if row in place],
         traces={place[row]: raw for row, raw in whole.traces.items() if row in place},
         users=[whole.users[row] for row in rows] if whole.users else [],
+        events=[whole.events[row] for row in rows] if whole.events else [],
     )

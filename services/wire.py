@@ -50,7 +50,8 @@ class Part:
     ``values`` is float32 (rows, columns) as bytes, ``trails`` uint8 (rows, LENGTH, WIDTH) of
     ``preprocessing.trail``, ``context`` an encoded ``preprocessing.prepare.Context``.
     ``items`` gives each row's place in the payload, ``duplicates`` the rows whose event id is a
-    repeated one.
+    repeated one. ``events`` are the events as they came, each an encoded
+    ``preprocessing.event.AuthEvent``; none for a version that only watches.
     """
 
     live: Live
@@ -61,6 +62,7 @@ class Part:
     event_ids: list[str]
     duplicates: list[int] = field(default_factory=list)
     trails: bytes = b""
+    events: list[bytes] = field(default_factory=list)
 
     def seen(self, view: View) -> bytes:
         """What a detector sees of these events."""
@@ -149,7 +151,8 @@ class Recorded:
 
     ``values`` is float32 (n, columns), ``stamps`` float64 (n,) seconds since the epoch, both as
     bytes. ``evidence`` holds the encoded baseline behind every notable row, ``alerts`` the flagged
-    rows, ``traces`` the ``traceparent`` of the rows that are traced, ``users`` whose event it was.
+    rows, ``traces`` the ``traceparent`` of the rows that are traced, ``users`` whose event it was,
+    ``events`` the encoded ``AuthEvent`` of every row, or nothing where they are not to be kept.
     Verdicts of a ``shadow`` version were answered to nobody.
     """
 
@@ -166,6 +169,7 @@ class Recorded:
     path: str = ""
     traces: dict[int, str] = field(default_factory=dict)
     users: list[str] = field(default_factory=list)
+    events: list[bytes] = field(default_factory=list)
 
     def row(self, event_id: str) -> int:
         """The row of an event; ValueError if it is not here."""

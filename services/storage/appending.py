@@ -14,11 +14,10 @@ from services.storage.packing import NOTABLE_SCORE, Packed, pack
 from services.wire import Recorded
 
 _VERDICT = "INSERT OR IGNORE INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-# Only beside its own verdict: one that was there before keeps its own.
-_EVIDENCE = """
-    INSERT INTO evidence SELECT ?1, ?2, ?3, ?4, ?5
-    WHERE EXISTS (SELECT 1 FROM verdicts WHERE place = ?1)
-"""
+_EVENT = "INSERT INTO events SELECT ?1, ?2"
+_EVIDENCE = "INSERT INTO evidence SELECT ?1, ?2, ?3, ?4, ?5"
+# An event that was there before keeps what is beside its own verdict.
+_OF_A_VERDICT = " WHERE EXISTS (SELECT 1 FROM verdicts WHERE place = ?1)"
 _SHADOW = "INSERT OR IGNORE INTO shadow VALUES (?, ?, ?, ?, ?, ?, ?)"
 _BUNDLE = """
     INSERT INTO bundles (version, manifest, path) VALUES (?, ?, ?)
@@ -113,7 +112,10 @@ class Appender:
                     recorded.evidence.get(row), recorded.traces.get(row),
                 ))  # fmt: skip
         added = connection.executemany(_VERDICT, verdicts).rowcount
-        connection.executemany(_EVIDENCE, evidence)
+        only = "" if added == len(verdicts) else _OF_A_VERDICT
+        connection.executemany(_EVIDENCE + only, evidence)
+        events = enumerate(recorded.events, place - len(verdicts) + 1)
+        connection.executemany(_EVENT + only, events)
         return added
 
     def _add_shadow(

@@ -22,11 +22,12 @@ from services.wire import Recorded
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How much is kept. What is beyond goes in this order: shadow verdicts, ordinary verdicts, and
-    verdicts over the threshold with their evidence last; the oldest of each first.
+    verdicts over the threshold with their evidence last; the oldest of each first. An event as it
+    came goes with its verdict, that of an ordinary one after ``most_event_days`` at the latest.
 
     Of the ordinary ones the newest ``least_verdicts`` outlast alerts when space runs out: repeated
-    events are answered with them. A PostgreSQL gives space back by whole days: there none of today
-    goes, nor of those over the threshold, when space runs out.
+    events are answered with them. Their events do not. A PostgreSQL gives space back by whole days:
+    there none of today goes, nor of those over the threshold, when space runs out.
     """
 
     most_bytes: int
@@ -36,6 +37,7 @@ class Limits:
     """Ordinary verdicts at most; None: as many as there is space for."""
     least_verdicts: int = 1_000_000
     most_shadow: int = 1_000_000
+    most_event_days: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +45,10 @@ class Kept:
     """What is kept of one event.
 
     ``values`` is float32 (columns,) as bytes, ``evidence`` an encoded
-    ``preprocessing.history.Evidence``; both are None where the verdict alone is kept. ``path`` is
+    ``preprocessing.history.Evidence``; both are None where they are not kept. ``path`` is
     where the bundle of ``version`` was, ``manifest`` the SHA-256 of its manifest (empty where it
-    was not to be read). ``recorded_s`` is in seconds since the epoch.
+    was not to be read). ``recorded_s`` is in seconds since the epoch. ``event`` is the event as it
+    came, an encoded ``preprocessing.event.AuthEvent``; None once it is not kept any more.
     """
 
     verdict: bytes
@@ -55,6 +58,7 @@ class Kept:
     recorded_s: float
     values: bytes | None = None
     evidence: bytes | None = None
+    event: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,15 @@ class Page:
     """Encoded verdicts; ``after`` is the cursor of the next page, None when this is the last."""
 
     verdicts: list[bytes]
+    after: tuple[float, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """Encoded ``preprocessing.event.AuthEvent``; ``after`` is the cursor of the next page, None
+    when this is the last."""
+
+    events: list[bytes]
     after: tuple[float, int] | None = None
 
 
@@ -180,7 +193,7 @@ class Store(Protocol):
     """
 
     async def append(self, batches: Sequence[Recorded], now_s: float) -> int:
-        """Keep verdicts; the first of an event stays. Returns how many are new.
+        """Keep verdicts with their events; the first of an event stays. Returns how many are new.
 
         Features and evidence are kept of flagged verdicts and of those with a score of at least
         0.99: among ordinary events, the rarest 1 % by the definition of the calibrated score.
@@ -195,6 +208,12 @@ class Store(Protocol):
 
     async def page(self, query: VerdictQuery) -> Page:
         """One page of verdicts."""
+
+    async def events(
+        self, since_s: float, until_s: float, after: tuple[float, int] | None, limit: int
+    ) -> EventPage:
+        """One page of the events with ``since_s`` <= time < ``until_s``, oldest first; those of one
+        time in the order of recording. ``after`` is the cursor of the page before."""
 
     async def flagged(self, after: int | None, limit: int) -> Tail:
         """Verdicts over the threshold recorded after a place; with None, none and the last place.
@@ -244,8 +263,9 @@ class Store(Protocol):
         """The first things said after a serial, in order."""
 
     async def trim(self, now_s: float, most: int) -> int:
-        """Remove at most so many verdicts that are beyond the limits, or some days of them where
-        days go whole. Returns how many; fewer than ``most`` when nothing more is to be removed."""
+        """Remove at most so many verdicts, and events whose verdict stays, that are beyond the
+        limits, or some days of them where days go whole. Returns how many; fewer than ``most`` when
+        nothing more is to be removed."""
 
     async def size(self) -> Size:
         """How much there is."""

@@ -13,9 +13,14 @@ DAY_S = 86400.0
 #: Pages given back to the disk in one step: 2 MiB, which takes some 20 ms.
 VACUUM_PAGES = 512
 
-Kind = Literal["shadow", "ordinary", "flagged"]
+Kind = Literal["shadow", "event", "ordinary", "flagged"]
+"""What goes of itself; an "event" is that of an ordinary verdict, which stays."""
 
 _SHADOW = "SELECT place, recorded FROM shadow WHERE place > ? ORDER BY place"
+_EVENT = """
+    SELECT e.place, v.recorded FROM events e CROSS JOIN verdicts v USING (place)
+    WHERE e.place > ? AND v.severity = 0 ORDER BY e.place
+"""
 _ORDINARY = """
     SELECT place, recorded FROM verdicts NOT INDEXED
     WHERE place > ? AND severity = 0 ORDER BY place
@@ -24,7 +29,19 @@ _FLAGGED = """
     SELECT place, recorded FROM verdicts INDEXED BY flagged_by_place
     WHERE place > ? AND severity > 0 ORDER BY place
 """
-_OLDEST: dict[Kind, str] = {"shadow": _SHADOW, "ordinary": _ORDINARY, "flagged": _FLAGGED}
+_OLDEST: dict[Kind, str] = {
+    "shadow": _SHADOW,
+    "event": _EVENT,
+    "ordinary": _ORDINARY,
+    "flagged": _FLAGGED,
+}
+_VERDICT_TABLES = ("verdicts", "evidence", "events")
+_TABLES: dict[Kind, tuple[str, ...]] = {
+    "shadow": ("shadow",),
+    "event": ("events",),
+    "ordinary": _VERDICT_TABLES,
+    "flagged": _VERDICT_TABLES,
+}
 
 
 class Trimmer:
@@ -36,10 +53,10 @@ class Trimmer:
     def __init__(self, limits: Limits, most_pages: int) -> None:
         self._limits = limits
         self._most_pages = most_pages
-        self._begin: dict[Kind, int] = {"shadow": 0, "ordinary": 0, "flagged": 0}
+        self._begin: dict[Kind, int] = dict.fromkeys(_OLDEST, 0)
 
     def trim(self, connection: sqlite3.Connection, now_s: float, most: int) -> int:
-        """Within a transaction: remove at most so many verdicts; how many went."""
+        """Within a transaction: remove at most so many of all kinds together; how many went."""
         limits = self._limits
         shadow, ordinary, flagged = (
             mark(connection, kind) for kind in ("shadow", "ordinary", "flagged")
@@ -48,6 +65,8 @@ class Trimmer:
         gone = self._remove(connection, "shadow", shadow - limits.most_shadow, before_s, most)
         over = ordinary - (ordinary if limits.most_verdicts is None else limits.most_verdicts)
         gone += self._remove(connection, "ordinary", over, before_s, most - gone)
+        before_s = now_s - limits.most_event_days * DAY_S
+        gone += self._remove(connection, "event", 0, before_s, most - gone)
         before_s = now_s - limits.most_alert_days * DAY_S
         gone += self._remove(connection, "flagged", 0, before_s, most - gone)
         if gone == 0 and _pages(connection, "page_count", "freelist_count") > self._most_pages:
@@ -61,12 +80,14 @@ class Trimmer:
         steps: tuple[tuple[Kind, int], ...] = (
             ("shadow", shadow),
             ("ordinary", ordinary - self._limits.least_verdicts),
+            ("event", most),
             ("flagged", flagged),
             ("ordinary", ordinary),
         )
         for kind, removable in steps:
-            if removable > 0:
-                return self._remove(connection, kind, removable, 0.0, most)
+            gone = self._remove(connection, kind, removable, 0.0, most)
+            if gone:
+                return gone
         return 0
 
     def _remove(
@@ -81,7 +102,7 @@ class Trimmer:
                 if len(places) == most or (len(places) >= beyond and recorded_s >= before_s):
                     break
                 places.append((place,))
-        for table in ("shadow",) if kind == "shadow" else ("verdicts", "evidence"):
+        for table in _TABLES[kind]:
             connection.executemany(f"DELETE FROM {table} WHERE place = ?", places)
         change = (len(places), kind)
         connection.execute("UPDATE marks SET value = value - ? WHERE name = ?", change)

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from preprocessing.feedback import Disposition
-from services.storage import comparing, ledger, opinions
+from services.storage import comparing, ledger, opinions, reading
 from services.storage.appending import Appender, mark, set_mark
 from services.storage.base import (
     Comparison,
     Disagreement,
+    EventPage,
     Kept,
     Limits,
     Opinion,
@@ -57,6 +58,13 @@ class SqliteStore:
 
     async def page(self, query: VerdictQuery) -> Page:
         return await self._database.read(lambda of: self._verdicts.page(of, query))
+
+    async def events(
+        self, since_s: float, until_s: float, after: tuple[float, int] | None, limit: int
+    ) -> EventPage:
+        return await self._database.read(
+            lambda of: reading.events(of, since_s, until_s, after, limit)
+        )
 
     async def flagged(self, after: int | None, limit: int) -> Tail:
         return await self._database.read(lambda of: self._verdicts.flagged(of, after, limit))

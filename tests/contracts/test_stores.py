@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 import pytest
@@ -17,64 +14,32 @@ from services.storage.base import (
     Comparison,
     Disagreement,
     Kept,
-    Limits,
     Opinion,
     RoutingEntry,
     Store,
     Tail,
     VerdictQuery,
 )
-from services.storage.opening import open_store
-from tests.unit.services.storage.batches import batch, encoded, evidence_of, values, verdict
-
-T = TypeVar("T")
-
-DAY_S = 86400.0
-NOW_S = 1_000_000.0
-ROOMY = Limits(most_bytes=1 << 30, most_days=30, most_alert_days=365)
-
-Make = Callable[..., Store]
-#: Those that give space back by the row; of others tests/integration tells.
-by_the_row = pytest.mark.parametrize("make", ["file", "memory"], indirect=True)
-
-
-@pytest.fixture(params=["file", "memory", "postgres"])
-def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
-    """Makes stores with some limits."""
-    made: list[Store] = []
-    where = {"file": str(tmp_path), "memory": None}.get(request.param)
-    if request.param == "postgres":
-        where = request.getfixturevalue("postgres")
-
-    def one(**limits: Any) -> Store:
-        given = {name: getattr(ROOMY, name) for name in Limits.__slots__} | limits
-        made.append(open_store(where, Limits(**given)))
-        return made[-1]
-
-    yield one
-    for store in made:
-        store.close()
-
-
-def run(talk: Awaitable[T]) -> T:
-    async def talking() -> T:
-        return await talk
-
-    return asyncio.run(talking())
-
-
-async def trimmed(store: Store, now_s: float, most: int = 1000) -> int:
-    """How many go until nothing more does."""
-    total = 0
-    while gone := await store.trim(now_s, most):
-        total += gone
-    return total
-
-
-async def ids(store: Store, **query: Any) -> list[str]:
-    """The event ids of a page."""
-    page = await store.page(VerdictQuery(**query))
-    return [msgspec.json.decode(each)["event_id"] for each in page.verdicts]
+from tests.contracts.stores import (
+    DAY_S,
+    LIVE,
+    NOW_S,
+    PEOPLE,
+    SHADOW,
+    Make,
+    all_events,
+    ids,
+    run,
+    trimmed,
+)
+from tests.unit.services.storage.batches import (
+    batch,
+    encoded,
+    event_of,
+    evidence_of,
+    values,
+    verdict,
+)
 
 
 def test_an_event_that_is_not_kept(make: Make) -> None:
@@ -86,14 +51,15 @@ def test_an_event_that_is_not_kept(make: Make) -> None:
     run(talk(make()))
 
 
-def test_an_ordinary_verdict_is_kept_alone(make: Make) -> None:
+def test_an_ordinary_verdict_is_kept_with_its_event(make: Make) -> None:
     ordinary = verdict("a", score=0.98)
 
     async def talk(store: Store) -> None:
         recorded = batch(ordinary, evidence={0: evidence_of("a")})
         assert await store.append([recorded], NOW_S) == 1
         kept = await store.get("a")
-        assert kept == Kept(encoded(ordinary), "v1", "bundles/v1", "", NOW_S)
+        event = event_of(ordinary)
+        assert kept == Kept(encoded(ordinary), "v1", "bundles/v1", "", NOW_S, event=event)
 
     run(talk(make()))
 
@@ -108,7 +74,8 @@ def test_a_notable_verdict_is_kept_with_features_and_evidence(make: Make, notabl
         evidence = evidence_of("b")
         recorded = batch(verdict("a"), notable, evidence={1: evidence})
         await store.append([recorded], NOW_S)
-        expected = Kept(encoded(notable), "v1", "bundles/v1", "", NOW_S, values(1), evidence)
+        of_it = values(1), evidence, event_of(notable, 1001.0)
+        expected = Kept(encoded(notable), "v1", "bundles/v1", "", NOW_S, *of_it)
         assert await store.get("b") == expected
 
     run(talk(make()))
@@ -127,6 +94,7 @@ def test_the_first_verdict_of_an_event_stays(make: Make) -> None:
         kept = await store.get("a")
         assert kept is not None
         assert kept.values is None
+        assert kept.event == event_of(first)
         assert (await store.size()).flagged == 0
         assert await store.unoffered(10) is None
 
@@ -165,14 +133,6 @@ def test_many_ids_at_once(make: Make) -> None:
         assert found == {each.event_id: encoded(each) for each in many}
 
     run(talk(make()))
-
-
-PEOPLE = batch(
-    verdict("a0", user_id="ann"),
-    verdict("b1", "low", "off_hours_login", user_id="bob"),
-    verdict("a2", "high", "impossible_travel", user_id="ann"),
-    verdict("a3", user_id="ann"),
-)
 
 
 @pytest.mark.parametrize(
@@ -277,22 +237,32 @@ def test_flagged_verdicts_are_offered_until_somebody_took_them(make: Make) -> No
     run(talk(make()))
 
 
-LIVE = batch(
-    verdict("both", "low", "unusual_rate"),
-    verdict("live", "high", "impossible_travel"),
-    verdict("shadow"),
-    verdict("none"),
-)
-SHADOW = batch(
-    verdict("both", "high", "impossible_travel", variant="shadow", model_version="v2"),
-    verdict("live", variant="shadow", model_version="v2"),
-    verdict("shadow", "low", "off_hours_login", variant="shadow", model_version="v2"),
-    verdict("none", variant="shadow", model_version="v2"),
-    verdict("gone", variant="shadow", model_version="v2"),
-    shadow=True,
-    version="v2",
-    path="bundles/v2",
-)
+@pytest.mark.parametrize("limit", [1, 2, 3, 100])
+def test_events_of_a_span_in_order_of_time_then_of_recording(make: Make, limit: int) -> None:
+    async def talk(store: Store) -> None:
+        assert await all_events(store, 0.0, 9e9, limit) == []
+        await store.append([batch(verdict("c"), verdict("d"), verdict("e"), at_s=1000.0)], NOW_S)
+        for name in ("tie", "tied"):
+            await store.append([batch(verdict(name, "high", "late_hour"), at_s=1001.0)], NOW_S)
+        await store.append([batch(verdict("b"), at_s=999.5), batch(verdict("a"), at_s=5.0)], NOW_S)
+        everything = ["a", "b", "c", "d", "tie", "tied", "e"]
+        assert await all_events(store, 0.0, 9e9, limit) == everything
+        assert await all_events(store, 1000.0, 1002.0, limit) == ["c", "d", "tie", "tied"]
+        assert await all_events(store, 999.5, 1000.0, limit) == ["b"]
+        assert await all_events(store, 1002.5, 9e9, limit) == []
+
+    run(talk(make()))
+
+
+def test_events_are_those_of_first_answers(make: Make) -> None:
+    """Neither repeated events nor those that only a shadow version judged are there twice."""
+
+    async def talk(store: Store) -> None:
+        await store.append([SHADOW, batch(verdict("both"), at_s=7.0)], NOW_S)
+        await store.append([batch(verdict("both"), verdict("new"))], NOW_S)
+        assert await all_events(store, 0.0, 9e9, 10) == ["both", "new"]
+
+    run(talk(make()))
 
 
 def test_a_shadow_version_is_compared_with_what_was_answered(make: Make) -> None:
@@ -365,12 +335,30 @@ def test_what_is_said_is_kept_with_the_event_as_it_came(make: Make) -> None:
         assert (said.event_id, said.user_id, said.disposition) == ("bad", "ann", "compromised")
         assert (said.by, said.comment, said.at_s) == ("kim", "a\0b \U0001f98a", NOW_S + 0.5)
         assert said.whole
-        assert said.event == msgspec.msgpack.decode(evidence, type=Evidence).event
+        assert msgspec.msgpack.encode(said.event) == event_of(bad, 1001.0)
         assert await store.opinion(said.serial) == said
         plain = await store.say("plain", "safe", "lee", "", NOW_S + 1.0)
         assert plain is not None
-        assert not plain.whole
-        assert plain.event == AuthEvent(
+        assert plain.whole
+        assert msgspec.msgpack.encode(plain.event) == event_of(verdict("plain"))
+
+    run(talk(make()))
+
+
+def test_what_is_said_of_an_event_that_is_not_kept_as_it_came(make: Make) -> None:
+    """Of what an earlier ztad recorded there is the evidence, or what the verdict is found by."""
+    bad, evidence = verdict("bad", "high", "late_hour"), evidence_of("bad")
+
+    async def talk(store: Store) -> None:
+        known = batch(verdict("plain"), bad, evidence={1: evidence}, events=[])
+        await store.append([known], NOW_S)
+        told = await store.say("bad", "safe", "lee", "", NOW_S)
+        assert told is not None
+        assert told.event == msgspec.msgpack.decode(evidence, type=Evidence).event
+        said = await store.say("plain", "safe", "lee", "", NOW_S)
+        assert said is not None
+        assert not said.whole
+        assert said.event == AuthEvent(
             datetime.fromtimestamp(1000.0, UTC), "ann", "success",
             event_id="plain", source_ip="192.0.2.7",
         )  # fmt: skip
@@ -439,100 +427,5 @@ def test_what_was_said_outlives_the_verdict_and_can_be_taken_back(make: Make) ->
         assert undone is not None
         assert (undone.event, undone.whole) == (first.event, True)
         assert await store.opinions(limit=10) == [undone, first]
-
-    run(talk(make()))
-
-
-def test_old_verdicts_go_and_alerts_stay_longer(make: Make) -> None:
-    async def talk(store: Store) -> None:
-        await store.append([PEOPLE], 0.0)
-        await store.append([batch(verdict("new"))], 20 * DAY_S)
-        assert await trimmed(store, 29 * DAY_S) == 0
-        assert await trimmed(store, 31 * DAY_S) == 2
-        assert await ids(store) == ["a2", "b1", "new"]
-        kept = await store.get("a2")
-        assert kept is not None
-        assert kept.values == values(2)
-        assert await trimmed(store, 366 * DAY_S) == 3
-        size = await store.size()
-        assert (size.ordinary, size.flagged, size.oldest_s) == (0, 0, None)
-
-    run(talk(make()))
-
-
-@by_the_row
-def test_no_more_is_removed_than_asked_for(make: Make) -> None:
-    async def talk(store: Store) -> None:
-        await store.append([batch(*(verdict(f"e{n}") for n in range(5)))], 0.0)
-        assert [await store.trim(40 * DAY_S, 2) for _ in range(4)] == [2, 2, 1, 0]
-
-    run(talk(make()))
-
-
-def test_at_most_so_many_ordinary_verdicts(make: Make) -> None:
-    async def talk(store: Store) -> None:
-        await store.append([PEOPLE, batch(verdict("c4"), verdict("c5"))], NOW_S)
-        assert await trimmed(store, NOW_S) == 2
-        assert await ids(store, anomaly=False) == ["c5", "c4"]
-        assert await ids(store, anomaly=True) == ["a2", "b1"]
-
-    run(talk(make(most_verdicts=2)))
-
-
-def test_at_most_so_many_shadow_verdicts(make: Make) -> None:
-    async def talk(store: Store) -> None:
-        await store.append([SHADOW, LIVE], NOW_S)
-        assert await trimmed(store, NOW_S) == 3
-        assert await store.compare("v2", 0.0) == Comparison(neither=1, unmatched=1)
-
-    run(talk(make(most_shadow=2)))
-
-
-@by_the_row
-def test_when_space_runs_out_the_least_important_goes_first(make: Make) -> None:
-    """Shadow verdicts, ordinary ones but the newest, alerts, and only then the newest."""
-    plain = [verdict(f"p{number}", user_id="u" * 200) for number in range(2000)]
-    alerts = [verdict(f"f{number}", "high", "impossible_travel") for number in range(2000)]
-
-    async def talk(store: Store) -> None:
-        await store.append([SHADOW, batch(*alerts), batch(*plain)], NOW_S)
-        history = []
-        while await store.trim(NOW_S, 250):
-            size = await store.size()
-            history.append((size.shadow, size.ordinary, size.flagged))
-        assert history[0] == (0, 2000, 2000)
-        only_alerts_went = next(index for index, each in enumerate(history) if each[2] < 2000)
-        assert history[only_alerts_went - 1] == (0, 500, 2000)
-        assert (await store.size()).used_bytes <= 512 << 10
-        assert await store.first(["p1999"])
-
-    run(talk(make(most_bytes=512 << 10, least_verdicts=500)))
-
-
-@by_the_row
-def test_space_is_used_again(make: Make) -> None:
-    """However much is written, what lies on the disk stays within the limit."""
-    most_bytes = 1 << 20
-
-    async def talk(store: Store) -> None:
-        for number in range(30):
-            plain = [verdict(f"{number}-{n}") for n in range(500)]
-            await store.append([batch(*plain)], NOW_S)
-            while await store.trim(NOW_S, 1000):
-                pass
-        size = await store.size()
-        assert 1000 < size.ordinary < 15_000
-        assert size.used_bytes <= most_bytes
-        assert await store.first(["29-499", "0-0"]) == {"29-499": encoded(verdict("29-499"))}
-
-    run(talk(make(most_bytes=most_bytes)))
-
-
-def test_size_tells_what_there_is(make: Make) -> None:
-    async def talk(store: Store) -> None:
-        await store.append([PEOPLE], 5.0)
-        size = await store.size()
-        assert (size.ordinary, size.flagged, size.oldest_s) == (2, 2, 5.0)
-        assert 0 < size.used_bytes <= size.file_bytes
 
     run(talk(make()))

@@ -50,6 +50,7 @@ class _Row(NamedTuple):
     document: bytes | None
     features: bytes | None
     baseline: bytes | None
+    event: bytes | None
     traceparent: str | None
 
 
@@ -65,7 +66,7 @@ class _Shadow(NamedTuple):
     reason: str | None
 
 
-_VERDICT = (*_Row._fields[:12], "day")
+_VERDICT = (*_Row._fields[:13], "day")
 
 
 class Appender:
@@ -126,6 +127,7 @@ class Appender:
                 packed.user_id, batch.addresses[row], packed.reason, packed.document,
                 batch.values[row * width : (row + 1) * width] if notable else None,
                 batch.evidence.get(row) if notable else None,
+                batch.events[row] if batch.events else None,
                 batch.traces.get(row),
             ))  # fmt: skip
         return rows
@@ -190,7 +192,7 @@ async def _add(connection: Connection, rows: list[_Row], today: date) -> list[_R
 
 def _of_day(row: _Row, day: date) -> tuple[Any, ...]:
     """What is among the verdicts of a day: of a flagged one what it is counted and known by."""
-    return (*row[:9], None, None, None, day) if row.severity else (*row[:12], day)
+    return (*row[:9], None, None, None, None, day) if row.severity else (*row[:13], day)
 
 
 async def _keep_shadow(connection: Connection, rows: list[_Shadow]) -> int:

@@ -15,8 +15,8 @@ from services.storage.postgres.database import Connection
 from services.storage.postgres.reading import findable
 
 _SUBJECT = """
-    SELECT place, user_id, stamp, address, baseline FROM flagged WHERE event_id = $1 UNION ALL
-    SELECT place, user_id, stamp, address, baseline FROM verdicts
+    SELECT place, user_id, stamp, address, baseline, event FROM flagged WHERE event_id = $1
+    UNION ALL SELECT place, user_id, stamp, address, baseline, event FROM verdicts
     WHERE event_id = $1 AND severity = 0 ORDER BY place LIMIT 1
 """
 _COLUMNS = "serial, event_id, user_id, disposition, at, by, comment, event, whole"
@@ -94,6 +94,8 @@ async def _subject(connection: Connection, event_id: str) -> tuple[AuthEvent, bo
     if not findable(event_id):
         return None
     row = await connection.fetchrow(_SUBJECT, event_id)
+    if row is not None and row["event"] is not None:
+        return _EVENT.decode(row["event"]), True
     if row is not None and row["baseline"] is not None:
         return _EVIDENCE.decode(row["baseline"]).event, True
     if row is not None:

@@ -8,6 +8,7 @@ from preprocessing.feedback import Disposition
 from services.storage.base import (
     Comparison,
     Disagreement,
+    EventPage,
     Kept,
     Limits,
     Opinion,
@@ -19,7 +20,7 @@ from services.storage.base import (
 )
 from services.storage.migrations import on_postgres
 from services.storage.migrations.chain import BASE, POSTGRES_VERDICTS
-from services.storage.postgres import comparing, ledger, opinions, timescale, trimming
+from services.storage.postgres import comparing, ledger, opinions, reading, timescale, trimming
 from services.storage.postgres.appending import Appender
 from services.storage.postgres.database import Connection, Database
 from services.storage.postgres.reading import Verdicts
@@ -55,6 +56,13 @@ class PostgresStore:
 
     async def page(self, query: VerdictQuery) -> Page:
         return await self._database.read(lambda of: self._verdicts.page(of, query))
+
+    async def events(
+        self, since_s: float, until_s: float, after: tuple[float, int] | None, limit: int
+    ) -> EventPage:
+        return await self._database.read(
+            lambda of: reading.events(of, since_s, until_s, after, limit)
+        )
 
     async def flagged(self, after: int | None, limit: int) -> Tail:
         return await self._database.read(lambda of: self._verdicts.flagged(of, after, limit))

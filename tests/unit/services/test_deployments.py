@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import msgspec
+
 from models.bundle import Bundle
 from preprocessing.event import AuthEvent, encode_event
 from services.deployments import Preprocessor
@@ -22,3 +24,19 @@ def test_a_shadow_that_is_gone_keeps_nobody_from_an_answer(
     features = asyncio.run(stage.prepare(payload))
     assert [part.items for part in features.parts] == [[0, 1, 2]]
     assert features.shadow is None
+
+
+def test_events_go_on_record_as_they_were_decoded(
+    bundle: Bundle, fresh_events: list[AuthEvent]
+) -> None:
+    """With the part that answers; what watches is on record without."""
+    live = Live("champion", bundle.version, str(bundle.path))
+    routing = Routing((live,), Live("shadow", bundle.version, str(bundle.path), 0.0))
+    stage = Preprocessor(str(bundle.path), None)
+    parts = [encode_event(fresh_events[0]), b"{}", encode_event(fresh_events[1])]
+    features = asyncio.run(stage.prepare(Payload(parts, "events", [], routing)))
+    (part,) = features.parts
+    decoded = [msgspec.msgpack.decode(each, type=AuthEvent) for each in part.events]
+    assert decoded == fresh_events[:2]
+    assert features.shadow is not None
+    assert features.shadow.events == []

@@ -30,7 +30,10 @@ def told(events: list[AuthEvent], repeats: frozenset[int]) -> Recorded:
     )  # fmt: skip
     values = np.arange(8, dtype=np.float32)
     live = only("v1", "p1").champion
-    part = Part(live, 2, values.tobytes(), context.encode(), [0, 1, 2, 3], ids, sorted(repeats))
+    part = Part(
+        live, 2, values.tobytes(), context.encode(), [0, 1, 2, 3], ids, sorted(repeats),
+        events=[name.encode() for name in ids],
+    )  # fmt: skip
     verdicts = [name.encode() for name in ids]
     judged = Judged(verdicts, [], [2, 3], [4] + [0] * 9, degraded=False)
     return recorded(part, judged, verdicts, repeats)
@@ -43,6 +46,7 @@ def test_everything_new_in_its_row(fresh_events: list[AuthEvent]) -> None:
     assert np.frombuffer(whole.stamps).tolist() == [event.timestamp.timestamp() for event in events]
     assert whole.addresses == [event.source_ip or "" for event in events]
     assert (sorted(whole.evidence), whole.alerts) == ([2, 3], [2, 3])
+    assert whole.events == [event.event_id.encode() for event in events]
     assert (whole.version, whole.path, whole.shadow) == ("v1", "p1", False)
 
 
@@ -50,6 +54,7 @@ def test_repeats_are_left_out_and_rows_move_up(fresh_events: list[AuthEvent]) ->
     events = fresh_events[:4]
     rest = told(events, frozenset({0, 2}))
     assert rest.event_ids == [events[1].event_id, events[3].event_id]
+    assert rest.events == [events[1].event_id.encode(), events[3].event_id.encode()]
     assert np.frombuffer(rest.values, np.float32).tolist() == [2.0, 3.0, 6.0, 7.0]
     assert (sorted(rest.evidence), rest.alerts) == ([1], [1])
     assert rest.evidence[1] == told(events, frozenset()).evidence[3]

@@ -49,6 +49,7 @@ def batch(
     The features of row n are n, n + 1, ... in each of :data:`COLUMNS` columns.
     """
     rows = np.arange(len(verdicts))
+    events = [event_of(each, at_s + row, address) for row, each in enumerate(verdicts)]
     return Recorded(
         event_ids=[each.event_id for each in verdicts],
         verdicts=[encoded(each) for each in verdicts],
@@ -58,7 +59,15 @@ def batch(
         addresses=[address] * len(verdicts),
         evidence=dict(evidence or {}),
         alerts=[row for row, each in enumerate(verdicts) if each.is_anomaly],
-        **{"version": "v1", "path": "bundles/v1"} | fields,
+        **{"version": "v1", "path": "bundles/v1", "events": events} | fields,
+    )
+
+
+def event_of(one: Verdict, at_s: float = 1000.0, address: str = "192.0.2.7") -> bytes:
+    """The event of a verdict in a :func:`batch`, encoded."""
+    at = datetime.fromtimestamp(at_s, UTC)
+    return msgspec.msgpack.encode(
+        AuthEvent(at, one.user_id, "success", one.event_id, source_ip=address)
     )
 
 
