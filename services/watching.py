@@ -67,6 +67,7 @@ class Watch:
             return
         fresh = self._path.with_suffix(".new")
         try:
+            fresh.parent.mkdir(parents=True, exist_ok=True)
             fresh.write_bytes(self.realised.encode())
             fresh.replace(self._path)
         except OSError as error:

@@ -38,9 +38,10 @@ def checked(address: str) -> str:
 
 
 def shown(address: str) -> str:
-    """The address as a person recognises it, for logs and errors.
+    """The address as a person recognises it, for logs and errors: without user and parameters.
 
     >>> shown("postgresql://ztad@db.example.com:5432/ztad?sslmode=verify-full")
-    'postgresql://ztad@db.example.com:5432/ztad'
+    'postgresql://db.example.com:5432/ztad'
     """
-    return address.partition("?")[0]
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

@@ -28,7 +28,7 @@ READERS = 4
 #: Longest time for one read, seconds; the server ends it.
 READ_S = 5.0
 #: Longest time for one write, seconds: a server that takes longer is as good as away.
-WRITE_S = 30.0
+WRITE_S = 10.0
 #: Longest time for what is done on a new connection, seconds: migrations can rewrite tables.
 GREET_S = 600.0
 CONNECT_S = 5.0

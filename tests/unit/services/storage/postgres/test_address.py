@@ -46,5 +46,5 @@ def test_a_parameter_that_is_not_known() -> None:
         checked("postgresql://db/ztad?sslmod=require")
 
 
-def test_what_people_see_is_without_files_and_options() -> None:
-    assert shown("postgresql://a@b/c?sslkey=/etc/key") == "postgresql://a@b/c"
+def test_what_people_see_is_without_user_files_and_options() -> None:
+    assert shown("postgresql://a@b:5432/c?sslkey=/etc/key") == "postgresql://b:5432/c"
