@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.calibration import Calibration
-from ensemble.combine import Method, combine, surprise
+from ensemble.combine import HEEDING, Method, combine, surprise
 from ensemble.reasons import COMBINATION, KNOWN_ATTACKER, REASONS, reasons
 from ensemble.verdict import Reason, Verdict, decide
 from preprocessing.event import AuthKind
@@ -52,6 +52,15 @@ class EnsembleSpec(msgspec.Struct, frozen=True):
         if not self.kind_thresholds or not context.kinds:
             return [self.threshold] * len(context.event_ids)
         return [self.kind_thresholds.get(kind, self.threshold) for kind in context.kinds]
+
+    @property
+    def counted(self) -> frozenset[str]:
+        """The detectors that a verdict depends on: those of some weight, where weights count. The
+        others need not be asked."""
+        if self.method not in HEEDING:
+            return frozenset(self.detectors)
+        heard = frozenset(name for name in self.detectors if self.weights.get(name, 1.0) > 0.0)
+        return heard or frozenset(self.detectors)
 
     @property
     def lens(self) -> Lens:
@@ -96,6 +105,7 @@ class Ensemble:
 
     def __init__(self, spec: EnsembleSpec) -> None:
         self.spec = spec
+        self._counted = spec.counted
 
     def combined_surprise(self, raw: Mapping[str, Values]) -> Values:
         """Raw scores (n,) of at least one detector -> combined surprise, float64 (n,)."""
@@ -108,7 +118,7 @@ class Ensemble:
         raw: Mapping[str, Values],
         origin: Origin,
     ) -> Decided:
-        """Verdicts from the detectors that answered; ``degraded`` if any of the bundle is missing.
+        """Verdicts from the detectors that answered; ``degraded`` if one that counts is missing.
 
         Raises ValueError when no detector answered: there is nothing to decide from.
         """
@@ -144,7 +154,7 @@ class Ensemble:
         origin: Origin,
     ) -> list[Verdict]:
         thresholds = self.spec.thresholds(context)
-        degraded = len(names) < len(self.spec.detectors)
+        degraded = not self._counted.issubset(names)
         late, learning = frozenset(context.late), frozenset(context.learning)
         duplicate = frozenset(context.duplicate)
         traces = origin.trace_ids or [""] * len(context.event_ids)

@@ -104,13 +104,20 @@ def as_duplicate(first: Verdict) -> Verdict:
 
 
 class Scorer:
-    """Scores batches in one process, learning as serving does: after each batch's verdicts."""
+    """Scores batches in one process, learning as serving does: after each batch's verdicts.
 
-    def __init__(self, bundle: Bundle, history: UserHistory | None = None) -> None:
+    ``every`` asks those detectors as well that do not count, for whoever compares them.
+    """
+
+    def __init__(
+        self, bundle: Bundle, history: UserHistory | None = None, *, every: bool = False
+    ) -> None:
         self.ensemble = Ensemble(ensemble_of(bundle))
         self.history = history if history is not None else history_of(bundle)
         self.detectors: Mapping[str, OnnxScorer] = {
-            name: bundle.scorer(name) for name in bundle.detectors
+            name: bundle.scorer(name)
+            for name in bundle.detectors
+            if every or name in self.ensemble.spec.counted
         }
         self._version = bundle.manifest.version
         self._first = FirstVerdicts()
@@ -127,7 +134,7 @@ class Scorer:
         return [self._first_of(verdict) for verdict in decided.verdicts]
 
     def raw(self, views: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float64]]:
-        """Every detector's raw score of what it sees of n events (``Prepared.views``)."""
+        """Raw scores by detector, of what each sees of n events (``Prepared.views``)."""
         return {
             name: scorer.score(views[scorer.sees]).values for name, scorer in self.detectors.items()
         }

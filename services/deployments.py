@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,14 @@ CANNED = AuthEvent(
 LOWEST_PRIORITY = 19
 
 
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """How a version sees events, and which of its detectors it need not ask."""
+
+    lens: Lens
+    idle: frozenset[str]
+
+
 class Preprocessor:
     """Owns the history: raw events in, features and context out.
 
@@ -65,17 +73,17 @@ class Preprocessor:
 
     def __init__(self, bundle: str, state_dir: str | None, history: str | None = None) -> None:
         loaded = load_bundle(Path(bundle))
-        self._lenses: Versions[Lens] = Versions(_lens)
-        self._lenses.add(loaded)
+        self._sights: Versions[Sight] = Versions(_sight)
+        self._sights.add(loaded)
         self._history = open_history(loaded, Path(state_dir) if state_dir else None, history)
 
     async def load(self, version: str, path: str) -> None:
         """Have a version ready before the first event asks for it; raises ``BundleError``."""
-        await self._lenses.get(version, path)
+        await self._sights.get(version, path)
 
     async def prepare(self, payload: Payload) -> Features:
         """Decode, observe and extract; refuses a payload only as a whole when it is no batch."""
-        lenses = await self._lenses_of(payload.routing)
+        sights = await self._sights_of(payload.routing)
         now_s = time.time()
         if payload.learn:
             self._history.learn(payload.learn)
@@ -86,7 +94,7 @@ class Preprocessor:
         if len(decoded) > MAX_BATCH_EVENTS:
             message = f"{len(decoded):,} events, at most {MAX_BATCH_EVENTS:,}; split the batch"
             return Features(items=len(decoded), refused=ItemError(0, None, "too_large", message))
-        return self._features(decoded, payload.routing, lenses, now_s)
+        return self._features(decoded, payload.routing, sights, now_s)
 
     async def learn(self, event_ids: list[str]) -> None:
         """Let ordinary events join the baseline when no batch comes by to carry them."""
@@ -98,19 +106,19 @@ class Preprocessor:
 
     async def probe(self, routing: Routing) -> Features:
         """The canned event as every answering version sees it; leaves no trace."""
-        lenses = await self._lenses_of(routing)
+        sights = await self._sights_of(routing)
         observed = observe([CANNED], EmbeddedHistory(), now_s=time.time())
-        parts = [_part(live, lenses[live.version], observed, [0]) for live in routing.answering]
+        parts = [_part(live, sights[live.version], observed, [0]) for live in routing.answering]
         return Features(1, parts)
 
-    async def _lenses_of(self, routing: Routing) -> dict[str, Lens]:
+    async def _sights_of(self, routing: Routing) -> dict[str, Sight]:
         return {
-            live.version: await self._lenses.get(live.version, live.path)
+            live.version: await self._sights.get(live.version, live.path)
             for live in routing.answering
         }
 
     def _features(
-        self, decoded: list[Decoded], routing: Routing, lenses: dict[str, Lens], now_s: float
+        self, decoded: list[Decoded], routing: Routing, sights: dict[str, Sight], now_s: float
     ) -> Features:
         items: list[int] = []
         events: list[AuthEvent] = []
@@ -125,7 +133,7 @@ class Preprocessor:
             return Features(items=len(decoded), errors=errors)
         observed = observe(events, self._history, now_s=now_s)
         parts = [
-            _answering(live, lenses[live.version], observed, items, rows)
+            _answering(live, sights[live.version], observed, items, rows)
             for live, rows in zip(
                 routing.answering, routing.assign([event.user_id for event in events]), strict=True
             )
@@ -136,8 +144,8 @@ class Preprocessor:
 
     def _shadow(self, live: Live | None, observed: Observed, items: list[int]) -> Part | None:
         """The events for the version that only watches; nobody waits until that is loaded."""
-        lens = None if live is None else self._lenses.at_hand(live.version, live.path)
-        return None if live is None or lens is None else _part(live, lens, observed, items)
+        sight = None if live is None else self._sights.at_hand(live.version, live.path)
+        return None if live is None or sight is None else _part(live, sight, observed, items)
 
     def __del__(self) -> None:
         close = getattr(getattr(self, "_history", None), "close", None)
@@ -251,8 +259,9 @@ class Explainer:
         (await self._explaining.get(self._version, self._path)).warm()
 
 
-def _lens(bundle: Bundle) -> Lens:
-    return ensemble_of(bundle).lens
+def _sight(bundle: Bundle) -> Sight:
+    spec = ensemble_of(bundle)
+    return Sight(spec.lens, frozenset(bundle.detectors) - spec.counted)
 
 
 def _background() -> ThreadPoolExecutor:
@@ -299,19 +308,19 @@ def _named(body: bytes, event_id: str, now_s: float) -> Decoded:
 
 
 def _answering(
-    live: Live, lens: Lens, observed: Observed, items: list[int], rows: list[int]
+    live: Live, sight: Sight, observed: Observed, items: list[int], rows: list[int]
 ) -> Part:
     """The rows of a version that answers, with the events as they came for the record."""
-    part = _part(live, lens, observed, items, rows)
+    part = _part(live, sight, observed, items, rows)
     return replace(part, events=observed.encoded(rows))
 
 
 def _part(
-    live: Live, lens: Lens, observed: Observed, items: list[int], rows: list[int] | None = None
+    live: Live, sight: Sight, observed: Observed, items: list[int], rows: list[int] | None = None
 ) -> Part:
     """The rows of one version; all of them when it judges everybody."""
     every = rows is None or len(rows) == len(items)
-    prepared = observed.through(lens, None if every else rows)
+    prepared = observed.through(sight.lens, None if every else rows)
     context = prepared.context
     return Part(
         live=live,
@@ -322,4 +331,5 @@ def _part(
         items=items if every or rows is None else [items[row] for row in rows],
         event_ids=context.event_ids,
         duplicates=context.duplicate,
+        idle=sight.idle,
     )

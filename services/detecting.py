@@ -7,7 +7,8 @@ import contextvars
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from models.base import View
 from services.recording import Call, called
@@ -55,19 +56,21 @@ class Detectors:
     async def detect(self, parts: list[Part]) -> list[Scores]:
         """For each part the raw scores of the detectors that answered in time and that its version
         has."""
-        asked = {name: call for name, call in self._calls.items() if name not in self._resting}
-        answers = await asyncio.gather(*(self._ask(name, asked[name], parts) for name in asked))
-        return by_part(dict(zip(asked, answers, strict=True)), len(parts))
+        awake = [name for name in self._calls if name not in self._resting]
+        errands = errands_of(awake, parts, self._sees)
+        answers = await asyncio.gather(*(self._ask(errand) for errand in errands))
+        return by_part(errands, answers, len(parts))
 
-    async def _ask(self, name: str, call: Call, parts: list[Part]) -> list[bytes | None] | None:
+    async def _ask(self, errand: Errand) -> list[bytes | None] | None:
         """One detector's scores, retried once if its replica died; None if it does not answer."""
         deadline = time.monotonic() + DETECTOR_DEADLINE_S
-        work = self._works(name, parts)
+        name = errand.detector
+        call = self._calls[name]
         for attempt in range(2):
             self.retries[name] += attempt
             try:
                 left = max(0.05, deadline - time.monotonic())
-                scores: list[bytes | None] = await called(call, work, within_s=left)
+                scores: list[bytes | None] = await called(call, errand.work, within_s=left)
                 return scores
             except TimeoutError:
                 break
@@ -88,17 +91,37 @@ class Detectors:
         while not answered:
             await asyncio.sleep(REST_S)
             try:
-                await called(call, self._works(name, await self._canned()), within_s=5.0)
+                work = works(await self._canned(), self._sees.get(name, "features"))
+                await called(call, work, within_s=5.0)
                 answered = True
             except Exception:  # whatever it is, the others decide meanwhile
                 LOG.debug("%s does not answer yet", name, exc_info=True)
         del self._resting[name]
 
-    def _works(self, name: str, parts: list[Part]) -> list[Work]:
-        return works(parts, self._sees.get(name, "features"))
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """What one detector is asked: its work for some of the parts, and their places."""
+
+    detector: str
+    places: list[int]
+    work: list[Work]
 
 
-def works(parts: list[Part], view: View) -> list[Work]:
+def errands_of(
+    detectors: Iterable[str], parts: Sequence[Part], sees: Mapping[str, View]
+) -> list[Errand]:
+    """Every part for every detector that its version asks; none for one that nobody asks."""
+    found = []
+    for name in detectors:
+        places = [place for place, part in enumerate(parts) if name not in part.idle]
+        if places:
+            asking = [parts[place] for place in places]
+            found.append(Errand(name, places, works(asking, sees.get(name, "features"))))
+    return found
+
+
+def works(parts: Sequence[Part], view: View) -> list[Work]:
     """What a detector needs of parts."""
     return [
         Work(part.live.version, part.live.path, len(part.event_ids), part.seen(view))
@@ -106,11 +129,13 @@ def works(parts: list[Part], view: View) -> list[Work]:
     ]
 
 
-def by_part(answers: Mapping[str, list[bytes | None] | None], parts: int) -> list[Scores]:
-    """Answers by detector -> answers by part, without those that are missing."""
+def by_part(
+    errands: Sequence[Errand], answers: Iterable[list[bytes | None] | None], parts: int
+) -> list[Scores]:
+    """Answers by errand -> answers by part, without those that are missing."""
     found: list[Scores] = [{} for _ in range(parts)]
-    for name, scores in answers.items():
-        for index, values in enumerate(scores or ()):
+    for errand, scores in zip(errands, answers, strict=True):
+        for place, values in zip(errand.places, scores or (), strict=False):
             if values is not None:
-                found[index][name] = values
+                found[place][errand.detector] = values
     return found

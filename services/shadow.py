@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 from models.base import View
-from services.detecting import by_part, works
+from services.detecting import by_part, errands_of
 from services.recording import Call, RecordQueue, called
 from services.records import recorded
 from services.routing import Live
@@ -104,17 +104,14 @@ class Shadow:
 
     async def _score(self, parts: list[Part]) -> None:
         started = time.perf_counter()
+        errands = errands_of(self._detectors, parts, self._sees)
         answers = await asyncio.gather(
             *(
-                called(
-                    call,
-                    works(parts, self._sees.get(name, "features")),
-                    within_s=SHADOW_DEADLINE_S,
-                )
-                for name, call in self._detectors.items()
+                called(self._detectors[errand.detector], errand.work, within_s=SHADOW_DEADLINE_S)
+                for errand in errands
             )
         )
-        raw = by_part(dict(zip(self._detectors, answers, strict=True)), len(parts))
+        raw = by_part(errands, answers, len(parts))
         cases = [
             Case(part.live, part.columns, part.values, part.context, scores,
                  [""] * len(part.event_ids))

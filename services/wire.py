@@ -50,8 +50,9 @@ class Part:
     ``values`` is float32 (rows, columns) as bytes, ``trails`` uint8 (rows, LENGTH, WIDTH) of
     ``preprocessing.trail``, ``context`` an encoded ``preprocessing.prepare.Context``.
     ``items`` gives each row's place in the payload, ``duplicates`` the rows whose event id is a
-    repeated one. ``events`` are the events as they came, each an encoded
-    ``preprocessing.event.AuthEvent``; none for a version that only watches.
+    repeated one. ``idle`` names the detectors that this version need not ask. ``events`` are the
+    events as they came, each an encoded ``preprocessing.event.AuthEvent``; none for a version that
+    only watches.
     """
 
     live: Live
@@ -63,6 +64,7 @@ class Part:
     duplicates: list[int] = field(default_factory=list)
     trails: bytes = b""
     events: list[bytes] = field(default_factory=list)
+    idle: frozenset[str] = frozenset()
 
     def seen(self, view: View) -> bytes:
         """What a detector sees of these events."""

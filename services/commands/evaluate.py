@@ -116,7 +116,7 @@ def _scored(args: argparse.Namespace, counts: Counts) -> tuple[Scored, Training,
     if args.events == "-" == args.labels:
         raise LabelsError("standard input", "cannot hold both --events and --labels")
     bundle = load_bundle(local_bundle(args.bundle))
-    scorer = WatchedScorer(bundle) if args.compare else Scorer(bundle)
+    scorer = WatchedScorer(bundle) if args.compare else Scorer(bundle, every=True)
     spec = scorer.ensemble.spec
     training = Training.of(bundle.manifest, threshold=spec.threshold, budget=spec.budget)
     labels = read_labels(args.labels, events=args.events)

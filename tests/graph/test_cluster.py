@@ -12,6 +12,7 @@ import httpx
 import psutil
 import pytest
 
+from ensemble.scorer import ensemble_of
 from models.bundle import Bundle
 from preprocessing.event import AuthEvent, encode_event
 from services import runs
@@ -60,7 +61,7 @@ def test_one_event_from_verdict_to_explanation(client: httpx.Client, bundle: Bun
     answer = client.post("/v1/score", content=body(event_id="whole-way"), headers=JSON)
     verdict = answer.json()
     assert answer.status_code == 200
-    assert set(verdict["detectors"]) == set(bundle.detectors)
+    assert set(verdict["detectors"]) == ensemble_of(bundle).counted
     assert verdict["model_version"] == bundle.version
     assert verdict["trace_id"] == answer.headers["x-trace-id"]
     until(lambda: client.get("/v1/events/whole-way").status_code == 200)
@@ -137,7 +138,7 @@ def test_no_scoring_process_loads_training_libraries(graph: Served, bundle: Bund
 def test_a_killed_detector_degrades_and_comes_back(
     graph: Served, client: httpx.Client, bundle: Bundle
 ) -> None:
-    gone = bundle.detectors[0]
+    gone = min(ensemble_of(bundle).counted)
     with Load(graph) as load:
         kill(graph, deployment_name(gone))
         until(lambda: load.degraded > 0)

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
+from ensemble.scorer import ensemble_of
 from models.bundle import Bundle
 from preprocessing.event import AuthEvent, encode_event
 from services.app import deployment_name
@@ -39,7 +40,8 @@ def client(graph: Served) -> Iterator[httpx.Client]:
 def stages(bundle: Bundle) -> set[str]:
     """What a whole trace names: every deployment on the way, our own spans around the calls."""
     detectors = {
-        f"replica_handle_request {deployment_name(name)} score" for name in bundle.detectors
+        f"replica_handle_request {deployment_name(name)} score"
+        for name in ensemble_of(bundle).counted
     }
     return detectors | {
         "replica_handle_request Gateway __call__",

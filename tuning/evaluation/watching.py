@@ -28,7 +28,7 @@ class WatchedScorer(Scorer):
     """A scorer that keeps what its detectors see: about 600 bytes an event."""
 
     def __init__(self, bundle: Bundle) -> None:
-        super().__init__(bundle)
+        super().__init__(bundle, every=True)
         self._events: list[AuthEvent] = []
         self._views: list[Mapping[str, NDArray[Any]]] = []
 

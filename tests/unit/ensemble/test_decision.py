@@ -112,6 +112,18 @@ def test_a_missing_detector_degrades_and_the_other_decides() -> None:
     assert list(verdict.detectors) == ["two"]
 
 
+def test_a_detector_without_weight_need_not_be_asked() -> None:
+    case = Case([LOUD])
+    raw: dict[str, Values] = {"one": np.array(case.loudness)}
+    heeding = msgspec.structs.replace(spec(), method="tail", weights={"two": 0.0})
+    assert heeding.counted == {"one"}
+    (verdict,) = Ensemble(heeding).decide(case.features, case.context(), raw, Origin("v")).verdicts
+    assert not verdict.degraded
+    assert msgspec.structs.replace(heeding, method="max").counted == {"one", "two"}
+    none = msgspec.structs.replace(heeding, weights={"one": 0.0, "two": 0.0})
+    assert none.counted == {"one", "two"}, "somebody has to decide"
+
+
 def test_no_detector_no_verdict() -> None:
     case = Case([LOUD])
     with pytest.raises(ValueError, match="no detector answered"):

@@ -79,7 +79,7 @@ def test_one_verdict_per_event_in_order(bundle: Bundle, fresh_events: list[AuthE
     verdicts = Scorer(bundle).score(fresh_events[:200], now_s=NOW_S)
     assert [v.event_id for v in verdicts] == [event.event_id for event in fresh_events[:200]]
     assert all(0.0 <= v.score < 1.0 for v in verdicts)
-    assert all(set(v.detectors) == set(bundle.detectors) for v in verdicts)
+    assert all(set(v.detectors) == ensemble_of(bundle).counted for v in verdicts)
     assert {v.model_version for v in verdicts} == {bundle.version}
     assert not any(v.degraded or v.duplicate for v in verdicts)
     assert all(bool(v.reasons) == v.is_anomaly for v in verdicts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import msgspec
@@ -12,9 +13,11 @@ import pytest
 
 from services import detecting
 from services import pipeline as pipelines
+from services.detecting import by_part, errands_of
 from services.pipeline import Pipeline, Scored, StageUnavailable
 from services.repeats import marked
-from services.wire import ItemError
+from services.routing import Live
+from services.wire import ItemError, Part
 from tests.unit.services.stages import Died, FakeGraph, until
 
 T = TypeVar("T")
@@ -71,6 +74,22 @@ def test_nothing_but_errors_asks_no_detector() -> None:
     run(graph.pipeline().score([b'{"bad": "x"}'], "events", lambda items: [""]))
     assert graph.detectors["first"].calls == []
     assert graph.judge.calls == []
+
+
+def test_a_detector_is_asked_by_those_versions_of_which_it_counts() -> None:
+    graph = FakeGraph()
+    part = Part(
+        Live("champion", "v1", "p"), 1, values=b"1", context=b"", items=[0], event_ids=["a"]
+    )
+    idle = replace(part, values=b"2", idle=frozenset({"first"}))
+    errands = errands_of(graph.detectors, [idle, part], {})
+    assert [(one.detector, one.places, [work.values for work in one.work]) for one in errands] == [
+        ("first", [1], [b"1"]),
+        ("second", [0, 1], [b"2", b"1"]),
+    ]
+    found = by_part(errands, [[b"first"], [b"x", b"y"]], 2)
+    assert found == [{"second": b"x"}, {"first": b"first", "second": b"y"}]
+    assert [one.detector for one in errands_of(graph.detectors, [idle], {})] == ["second"]
 
 
 def test_refused_as_a_whole() -> None:
