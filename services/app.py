@@ -71,6 +71,9 @@ class AppArgs(BaseModel):
     """Most requests a second per key that has no rate of its own; 0: no limit."""
     audit_log: str | None = None
     """File of the audit log, ``-`` for standard output; without it the gateway's own log."""
+    ack: Literal["fast", "durable"] = "fast"
+    """When a verdict is answered: ``fast`` as soon as it is made, ``durable`` once it is on a disk
+    of the Recorder."""
     tracing: bool = False
     """Whether the gateway opens spans (Serve's own tracing is switched on beside it)."""
     recorder: RecorderArgs = Field(default_factory=RecorderArgs)

@@ -26,6 +26,7 @@ from services.http import (
 )
 from services.metrics import SHED_STATUSES, GatewayMetrics
 from services.pipeline import Pipeline, StageUnavailable
+from services.recording import NotKept
 from services.routes.base import Request, Route, Router
 from services.routes.events import Events, Lookups
 from services.routes.models import Models
@@ -146,6 +147,8 @@ class GatewayApp:
             return self._shed("load", str(error), error.retry_after_s)
         except (StageUnavailable, Abandoned) as error:
             return self._shed("service", str(error))
+        except NotKept as error:
+            return self._shed("store", str(error), error.retry_after_s)
         except StoreError:
             message = "the store of verdicts and alerts is in trouble; the Recorder's log says why"
             return self._shed("store", message, TROUBLE_RETRY_S)

@@ -47,7 +47,13 @@ class _Gateway:
         bundle = load_bundle(Path(args["bundle"]))
         start = only(bundle.version, args["bundle"])
         stages = measured(graph.stages(bundle), metrics, UNREACHABLE)
-        pipeline = Pipeline(stages, start, transient=UNREACHABLE, tracing=tracing)
+        pipeline = Pipeline(
+            stages,
+            start,
+            transient=UNREACHABLE,
+            tracing=tracing,
+            durable=args["ack"] == "durable",
+        )
         book = graph.book(pipeline, args["models_dir"])
         feedback = _feedback(recorder, preprocessor, metrics)
         self._app = GatewayApp(

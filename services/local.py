@@ -51,6 +51,7 @@ def local_gateway(
     most_verdicts: int | None = None,
     models_dir: Path | None = None,
     recorder: Recorder | None = None,
+    durable: bool = False,
 ) -> GatewayApp:
     """The ASGI application over stages of its own; history and verdicts end with it.
 
@@ -74,7 +75,7 @@ def local_gateway(
         sees=bundle.sees,
     )
     metrics = GatewayMetrics()
-    pipeline = Pipeline(measured(stages, metrics, ()), only(bundle.version, path))
+    pipeline = Pipeline(measured(stages, metrics, ()), only(bundle.version, path), durable=durable)
     book = RoutingBook(
         pipeline,
         models_dir=models_dir,

@@ -38,6 +38,7 @@ MetricName = Literal[
     "ztad_up",
     "ztad_detector_resting",
     "ztad_unrecorded_events",
+    "ztad_refusing",
     "ztad_lost_records_total",
     "ztad_variant_events_total",
     "ztad_variant_scores_total",
@@ -111,6 +112,7 @@ GATEWAY: dict[MetricName, Family] = {
         "Whether a detector is left out until it answers again", ("detector",)
     ),
     "ztad_unrecorded_events": Family("Verdicts that wait for the Recorder"),
+    "ztad_refusing": Family("Whether events are refused because verdicts wait for the store"),
     "ztad_lost_records_total": Family("Verdicts that were given up before they were recorded"),
     "ztad_variant_events_total": Family(
         "Events by who judged them, and how", ("variant", "version", "outcome")

@@ -17,7 +17,7 @@ from typing import Any
 
 from models.base import View
 from services.detecting import Detectors, Scores
-from services.recording import Call, RecordQueue, called
+from services.recording import Call, QueueFull, Receipt, RecordQueue, called, confirmed
 from services.records import recorded
 from services.repeats import Repeats, Settled
 from services.routing import Live, Routing
@@ -91,6 +91,15 @@ class Scored:
     alone: bool = False
     """Whether the history could not be asked what others know."""
     tallies: list[Tally] = field(default_factory=list)
+    receipts: list[Receipt] = field(default_factory=list)
+    """Of the batches with these verdicts, if whoever asked wants them confirmed."""
+
+    async def confirmed(self) -> None:
+        """Wait until all verdicts are on record, if that was asked for.
+
+        Raises ``services.recording.NotConfirmed`` when they are not soon, ``Unrecordable``.
+        """
+        await confirmed(self.receipts)
 
     @property
     def alerts(self) -> int:
@@ -108,8 +117,10 @@ class Pipeline:
 
     ``routing`` says who judges; whoever owns it replaces it at any time, and every payload is
     judged by the one it began with. ``transient`` are the errors of a replica that died or cannot
-    be reached: the call may be made again. A ``patient`` pipeline waits for such a stage however
-    long it takes, and never raises :class:`StageUnavailable`. Not thread-safe; one per event loop.
+    be reached: the call may be made again. A ``patient`` pipeline waits for such a stage, and for
+    room among the verdicts that wait for the Recorder, however long it takes: it never raises
+    :class:`StageUnavailable` or ``QueueFull``. ``durable`` says whether verdicts are to be
+    confirmed where nobody says anything else. Not thread-safe; one per event loop.
     """
 
     def __init__(
@@ -120,9 +131,11 @@ class Pipeline:
         transient: tuple[type[Exception], ...] = (),
         tracing: Tracing = NO_TRACING,
         patient: bool = False,
+        durable: bool = False,
     ) -> None:
         self.routing = routing
         self._patient = patient
+        self._durable = durable
         self._stages = stages
         self._transient: tuple[type[Exception], ...] = (*transient, TimeoutError)
         self._tracing = tracing
@@ -142,9 +155,15 @@ class Pipeline:
         framing: Framing,
         trace_ids: Callable[[int], Sequence[str]],
         parents: Callable[[int], Mapping[int, str]] = lambda items: {},
+        *,
+        durable: bool | None = None,
     ) -> Scored:
-        """Score the events of one payload: :meth:`prepare`, then :meth:`judge`."""
-        return await self.judge(await self.prepare(parts, framing), trace_ids, parents)
+        """Score the events of one payload: :meth:`prepare`, then :meth:`judge`; with ``durable``
+        the answers are :meth:`Scored.confirmed`."""
+        prepared = await self.prepare(parts, framing)
+        scored = await self.judge(prepared, trace_ids, parents, durable=durable)
+        await scored.confirmed()
+        return scored
 
     async def prepare(
         self, parts: list[bytes], framing: Framing, ids: Sequence[str] = ()
@@ -152,8 +171,11 @@ class Pipeline:
         """Have the history take in the events of one payload, after those of all before it.
 
         ``ids``, one a part, name the events that have no id of their own. Raises
-        :class:`StageUnavailable`; bad events are answers, never exceptions.
+        :class:`StageUnavailable`, and ``services.recording.QueueFull`` while verdicts have to wait
+        for the store; bad events are answers, never exceptions.
         """
+        if self._queue.full:
+            await self._until_room()
         if not self.settled.is_set():
             await self._until_settled()
         learn, self._learn = self._learn, []
@@ -174,12 +196,16 @@ class Pipeline:
         prepared: Prepared,
         trace_ids: Callable[[int], Sequence[str]],
         parents: Callable[[int], Mapping[int, str]] = lambda items: {},
+        *,
+        durable: bool | None = None,
     ) -> Scored:
-        """Verdicts of a payload that was prepared; they are on their way to the Recorder then.
+        """Verdicts of a payload that was prepared; they are on their way to the Recorder then, and
+        with ``durable`` can be waited for (:meth:`Scored.confirmed`).
 
         ``trace_ids(items)`` names each item's trace, ``parents(items)`` gives the ``traceparent``
         of those whose trace is recorded. Raises :class:`StageUnavailable`.
         """
+        hurry = self._durable if durable is None else durable
         features = prepared.features
         scored = Scored([b""] * features.items, refused=features.refused, alone=features.alone)
         for error in features.errors:
@@ -192,7 +218,12 @@ class Pipeline:
                 )
                 traced = parents(features.items)
                 for part, verdicts, own in zip(features.parts, judged, settled, strict=True):
-                    self._place(scored, part, verdicts, own, traced)
+                    self._place(scored, part, verdicts, own)
+                    fresh = recorded(part, verdicts, own.answers, own.repeats, traced)
+                    receipt = self._queue.put(fresh, hurry=hurry)
+                    if hurry:
+                        repeated = [part.event_ids[row] for row in part.duplicates]
+                        scored.receipts += [receipt, *self._queue.receipts(repeated)]
         if features.shadow is not None:
             self.shadow.put(features.shadow)
         elif self.routing.shadow is not None:
@@ -234,7 +265,7 @@ class Pipeline:
 
     async def recorded(self) -> None:
         """Wait until every verdict so far is on record, or given up."""
-        await self._queue.emptied()
+        await self._queue.recorded()
 
     async def finish(self) -> None:
         """Wait until the stages have what only this process knows; ``run_recorder`` goes on."""
@@ -244,6 +275,11 @@ class Pipeline:
     async def _canned(self) -> list[Part]:
         features: Features = await self._until("preprocessor", self._stages.probe, self.routing)
         return features.parts
+
+    async def _until_room(self) -> None:
+        if not self._patient:
+            raise QueueFull(self._queue.waiting)
+        await self._queue.room()
 
     async def _until_settled(self) -> None:
         """Better late than judged by a version that was taken out of use."""
@@ -313,20 +349,12 @@ class Pipeline:
                 await asyncio.sleep(pause_s)
                 self.retries[stage] += 1
 
-    def _place(
-        self,
-        scored: Scored,
-        part: Part,
-        judged: Judged,
-        settled: Settled,
-        traced: Mapping[int, str],
-    ) -> None:
-        """A part's answers go to their places, what is new of it to the Recorder."""
+    def _place(self, scored: Scored, part: Part, judged: Judged, settled: Settled) -> None:
+        """A part's answers go to their places."""
         for item, verdict in zip(part.items, settled.answers, strict=True):
             scored.answers[item] = verdict
         scored.duplicates += len(part.duplicates)
         scored.tallies.append(Tally(part.live, judged))
-        self._queue.put(recorded(part, judged, settled.answers, settled.repeats, traced))
 
     def recent(self, event_id: str) -> Kept | None:
         """What is known of an event that is still on its way to the Recorder."""
@@ -345,6 +373,11 @@ class Pipeline:
     def unrecorded(self) -> int:
         """Verdicts that wait for the Recorder."""
         return self._queue.waiting
+
+    @property
+    def refusing(self) -> bool:
+        """Whether so many verdicts wait for the Recorder that no event is taken."""
+        return self._queue.full
 
     @property
     def resting(self) -> dict[str, bool]:

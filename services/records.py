@@ -1,13 +1,15 @@
-"""What is told to the Recorder of a judged part."""
+"""What is told to the Recorder of a judged part, and what it would tell of it."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import msgspec
 import numpy as np
 
+from services.storage.base import Kept
 from services.wire import Judged, Part, Recorded
 
 
@@ -81,4 +83,19 @@ def only(whole: Recorded, rows: Sequence[int]) -> Recorded:
         traces={place[row]: raw for row, raw in whole.traces.items() if row in place},
         users=[whole.users[row] for row in rows] if whole.users else [],
         events=[whole.events[row] for row in rows] if whole.events else [],
+    )
+
+
+def kept_of(recorded: Recorded, event_id: str) -> Kept:
+    """What the store will have of an event; ValueError if it is not of this batch."""
+    row, width = recorded.row(event_id), recorded.columns * 4
+    return Kept(
+        verdict=recorded.verdicts[row],
+        version=recorded.version,
+        path=recorded.path,
+        manifest="",
+        recorded_s=time.time(),
+        values=recorded.values[row * width : (row + 1) * width],
+        evidence=recorded.evidence.get(row),
+        event=recorded.events[row] if recorded.events else None,
     )

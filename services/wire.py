@@ -176,3 +176,8 @@ class Recorded:
     def row(self, event_id: str) -> int:
         """The row of an event; ValueError if it is not here."""
         return self.event_ids.index(event_id)
+
+    def size_bytes(self) -> int:
+        """What the verdicts, their events and what explains them take, roughly."""
+        explaining = len(self.values) + sum(map(len, self.evidence.values()))
+        return sum(map(len, self.verdicts)) + sum(map(len, self.events)) + explaining

@@ -40,6 +40,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--database", help="keep verdicts and alerts in postgresql://user@host:port/name"
     )
+    parser.add_argument(
+        "--ack",
+        choices=("fast", "durable"),
+        default="fast",
+        help="durable: answer once the verdict is on the disk (default fast)",
+    )
     parser.add_argument("--alert-rules", type=Path, help="YAML file: who is told of which alerts")
     parser.add_argument(
         "--requests-per-s", type=float, default=0.0, help="most requests per key (0: no limit)"
@@ -106,6 +112,7 @@ def application_arguments(args: argparse.Namespace, settings: Settings) -> dict[
             "alert_rules": str(args.alert_rules.resolve()) if args.alert_rules else None,
         },
         "requests_per_s": args.requests_per_s,
+        "ack": args.ack,
         "tracing": wanted(),
     }
 

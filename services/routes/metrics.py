@@ -76,6 +76,7 @@ class MetricsPage:
         shadow = pipeline.shadow
         return {
             "ztad_unrecorded_events": [((), pipeline.unrecorded)],
+            "ztad_refusing": [((), pipeline.refusing)],
             "ztad_lost_records_total": [((), pipeline.lost)],
             "ztad_stage_retries_total": labelled(pipeline.retries),
             "ztad_detector_resting": labelled(pipeline.resting),

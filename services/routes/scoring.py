@@ -46,7 +46,9 @@ class Scoring:
         self._variants = variants
         self._tracing = tracing
         self._metrics = metrics
-        self._coalescer: Coalescer[Single, bytes | ItemError] = Coalescer(self._score_singles)
+        self._coalescer: Coalescer[Single, tuple[bytes | ItemError, Scored]] = Coalescer(
+            self._score_singles
+        )
         self._batches = asyncio.Semaphore(BATCH_SLOTS)
         self._waiting_batches = 0
         metrics.waiting.set_function(lambda: self._coalescer.waiting)
@@ -62,7 +64,9 @@ class Scoring:
         if request.media_type() != JSON:
             raise HttpError(415, "content-type", "expected application/json")
         body = await request.body(most_bytes=MOST_EVENT_BYTES)
-        answer = await self._coalescer.submit(Single(body, request.trace_id, request.context))
+        single = Single(body, request.trace_id, request.context)
+        answer, scored = await self._coalescer.submit(single)
+        await scored.confirmed()
         if isinstance(answer, ItemError):
             return Response(422, error_body(answer.field, answer.message))
         return Response(200, answer)
@@ -81,6 +85,7 @@ class Scoring:
                 scored = await self._score_batch(body, kind, request)
         finally:
             self._waiting_batches -= 1
+        await scored.confirmed()
         if scored.refused is not None:
             refused = scored.refused
             if refused.field == "too_large":
@@ -94,7 +99,10 @@ class Scoring:
             return Response(200, b"\n".join((*answers, b"")), NDJSON)
         return Response(200, b"[" + b",".join(answers) + b"]")
 
-    async def _score_singles(self, singles: Sequence[Single]) -> Sequence[bytes | ItemError]:
+    async def _score_singles(
+        self, singles: Sequence[Single]
+    ) -> Sequence[tuple[bytes | ItemError, Scored]]:
+        """Answers that are not confirmed yet: others need not wait meanwhile to be judged."""
         started = time.perf_counter()
         contexts = {
             index: single.context
@@ -102,23 +110,22 @@ class Scoring:
             if single.context is not None
         }
         with self._tracing.batch(list(contexts.values()), len(singles)):
-            scored = await self._pipeline.score(
-                [single.body for single in singles],
-                "events",
+            prepared = await self._pipeline.prepare([single.body for single in singles], "events")
+            scored = await self._pipeline.judge(
+                prepared,
                 lambda items: [single.trace_id for single in singles],
                 lambda items: {index: traceparent(each) for index, each in contexts.items()},
             )
         self._count(scored, time.perf_counter() - started)
-        return scored.answers
+        return [(answer, scored) for answer in scored.answers]
 
     async def _score_batch(self, body: bytes, kind: bytes, request: Request) -> Scored:
         framing: Framing = "lines" if kind == NDJSON else "array"
         started = time.perf_counter()
         context = request.context
         with self._tracing.batch([] if context is None else [context], 0):
-            scored = await self._pipeline.score(
-                [body],
-                framing,
+            scored = await self._pipeline.judge(
+                await self._pipeline.prepare([body], framing),
                 lambda items: [request.trace_id] * items,
                 lambda items: (
                     {} if context is None else dict.fromkeys(range(items), traceparent(context))

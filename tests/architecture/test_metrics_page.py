@@ -16,7 +16,7 @@ PAGE = (ROOT / "docs" / "metrics.md").read_text()
 UNITS = ("_seconds", "_bytes", "_events", "_users", "_verdicts", "_messages", "_total")
 #: Gauges of something else: yes or no, or a share of it.
 NO_UNIT = ("_up", "_resting", "_broken", "_degraded", "_unoffered", "_weight", "_in_flight",
-           "_promised", "_realised", "_unheard")  # fmt: skip
+           "_promised", "_realised", "_unheard", "_refusing")  # fmt: skip
 
 
 def section(title: str) -> dict[str, list[str]]:

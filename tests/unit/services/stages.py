@@ -66,6 +66,7 @@ class FakeGraph:
 
     def __init__(self, detectors: tuple[str, ...] = ("first", "second")) -> None:
         self.routing = ROUTING
+        self.durable = False
         self.known: set[str] = set()
         self.watched: dict[str, bytes] = {}
         self.recorded: dict[str, bytes] = {}
@@ -88,7 +89,10 @@ class FakeGraph:
         )
 
     def pipeline(
-        self, around: Callable[[Stages], Stages] = lambda stages: stages, *, patient: bool = False
+        self,
+        around: Callable[[Stages], Stages] = lambda stages: stages,
+        *,
+        patient: bool = False,
     ) -> Pipeline:
         stages = Stages(
             self.prepare,
@@ -101,7 +105,13 @@ class FakeGraph:
             self.record,
             self.first,
         )
-        pipeline = Pipeline(around(stages), self.routing, transient=(Died,), patient=patient)
+        pipeline = Pipeline(
+            around(stages),
+            self.routing,
+            transient=(Died,),
+            patient=patient,
+            durable=self.durable,
+        )
         pipeline.settled.set()
         return pipeline
 

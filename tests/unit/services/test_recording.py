@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services import recording
-from services.recording import RecordQueue
+from services.recording import NotConfirmed, RecordQueue, Unrecordable, confirmed
 from services.wire import Recorded
 from tests.unit.services.stages import Died, Stage, until
 
@@ -118,44 +118,104 @@ def test_what_is_being_sent_can_be_found() -> None:
     asyncio.run(talk())
 
 
-def test_the_oldest_is_given_up_beyond_the_bound() -> None:
-    queue = RecordQueue(taking(), most_events=4)
-    for ids in (("a", "b"), ("c", "d"), ("e",)):
-        queue.put(batch(*ids))
-    assert queue.dropped == 2
-    assert set(queue.find(list("abcde"))) == {"c", "d", "e"}
+def test_a_full_queue_says_so_once_and_keeps_everything(caplog: pytest.LogCaptureFixture) -> None:
+    async def talk() -> None:
+        stage = taking()
+        queue = RecordQueue(stage, most_events=4, interval_s=0)
+        for ids in (("a", "b"), ("c", "d"), ("e", "f")):
+            queue.put(batch(*ids))
+        assert queue.full
+        assert queue.dropped == 0
+        assert set(queue.find(list("abcdef"))) == set("abcdef")
+        await ran(queue, stage, 1)
+        assert sent(stage) == list("abcdef")
+        assert not queue.full
+        await queue.room()
+
+    asyncio.run(talk())
+    assert [each.levelname for each in caplog.records] == ["ERROR", "WARNING"]
 
 
-def test_the_shadow_is_given_up_first_and_alerts_last() -> None:
-    stage = taking()
-    queue = RecordQueue(stage, most_events=5, interval_s=0)
-    queue.put(batch("a", "B", "c", alerts="B"))
-    queue.put(batch("s", "t", shadow=True))
-    queue.put(batch("d"))
-    assert queue.dropped == 2
-    assert set(queue.find(list("aBcd"))) == set("aBcd")
-    queue.put(batch("e", "F", alerts="F"))
-    assert queue.dropped == 4
-    assert set(queue.find(list("aBcdeF"))) == set("BdeF")
-    kept = queue.get("B")
-    assert kept is not None
-    assert (kept.values, kept.evidence) == (b"B   ", b"evidence")
-    asyncio.run(ran(queue, stage, 1))
-    assert sent(stage) == ["B", "d", "e", "F"]
+def test_a_queue_is_full_by_bytes_too() -> None:
+    queue = RecordQueue(taking(), most_bytes=1000)
+    queue.put(batch("a", columns=100))
+    assert not queue.full
+    queue.put(batch("b", columns=200))
+    assert queue.full
 
 
-def test_alerts_are_given_up_when_there_is_nothing_else() -> None:
-    queue = RecordQueue(taking(), most_events=2)
-    for name in "ABC":
-        queue.put(batch(name, alerts=name))
-    assert queue.dropped == 1
-    assert set(queue.find(list("ABC"))) == {"B", "C"}
+def test_a_full_queue_opens_again_when_a_quarter_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recording, "MOST_IN_CALL", 1)
+
+    async def talk() -> list[bool]:
+        full: list[bool] = []
+
+        def take(batches: list[Recorded]) -> bool:
+            full.append(queue.full)
+            return True
+
+        queue = RecordQueue(Stage(take), most_events=8, interval_s=0)
+        for name in "abcdefgh":
+            queue.put(batch(name))
+        running = asyncio.create_task(queue.run((Died,)))
+        await queue.recorded()
+        running.cancel()
+        return full
+
+    assert asyncio.run(talk()) == [True, True, False, False, False, False, False, False]
 
 
-def test_one_batch_larger_than_the_bound_is_kept() -> None:
-    queue = RecordQueue(taking(), most_events=1)
-    queue.put(batch("a", "b", "c"))
-    assert queue.dropped == 0
+def test_what_a_shadow_said_is_given_up_for_what_was_answered() -> None:
+    async def talk() -> None:
+        queue = RecordQueue(taking(), most_events=5)
+        shadow = queue.put(batch("s", "t", shadow=True))
+        queue.put(batch("a", "b", "c"))
+        assert (queue.dropped, queue.full) == (0, True)
+        queue.put(batch("d"))
+        assert (queue.dropped, queue.full) == (2, True)
+        assert await shadow is False
+        queue.put(batch("u", "v", shadow=True))
+        assert queue.dropped == 4
+        assert set(queue.find(list("abcd"))) == set("abcd")
+
+    asyncio.run(talk())
+
+
+def test_a_receipt_says_when_its_batch_is_on_record() -> None:
+    async def talk() -> None:
+        gate = asyncio.Event()
+        stage = taking()
+        stage.plan = [gate]
+        queue = RecordQueue(stage, interval_s=60)
+        first = queue.put(batch("a"), hurry=True)
+        running = asyncio.create_task(queue.run((Died,)))
+        await until(lambda: bool(stage.calls))
+        with pytest.raises(NotConfirmed, match="not confirmed"):
+            await confirmed([first], within_s=0.001)
+        second = queue.put(batch("b"), hurry=True)
+        assert queue.receipts(["b", "x"]) == [second]
+        assert queue.receipts([]) == []
+        gate.set()
+        await confirmed([first, second, queue.put(batch())])
+        assert calls(stage) == [["a"], ["b"]]
+        running.cancel()
+
+    asyncio.run(talk())
+
+
+def test_a_receipt_of_what_can_never_be_recorded() -> None:
+    async def talk() -> None:
+        stage = taking()
+        stage.plan = [ValueError("one of them"), ValueError("this one")]
+        queue = RecordQueue(stage, interval_s=0)
+        bad, good = queue.put(batch("a")), queue.put(batch("b"))
+        running = asyncio.create_task(queue.run((Died,)))
+        await confirmed([good])
+        with pytest.raises(Unrecordable):
+            await confirmed([bad])
+        running.cancel()
+
+    asyncio.run(talk())
 
 
 @given(
@@ -170,8 +230,9 @@ def test_what_is_put_is_sent_or_counted(sizes: list[tuple[int, bool, bool]], mos
         ids = [f"{next(names):03}" for _ in range(size)]
         one = batch(*ids, shadow=shadow)
         queue.put(replace(one, alerts=[0]) if flagged else one)
+    queue.put(batch("last"))
     asyncio.run(ran(queue, stage, 1))
-    assert len(sent(stage)) + queue.dropped == sum(size for size, *_ in sizes)
+    assert len(sent(stage)) + queue.dropped == 1 + sum(size for size, *_ in sizes)
     assert len(set(sent(stage))) == len(sent(stage))
 
 
