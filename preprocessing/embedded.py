@@ -49,6 +49,13 @@ class EmbeddedHistory:
         return len(self._state.users)
 
     @property
+    def newest_s(self) -> float:
+        """When the newest event of anybody happened, seconds since the epoch; 0 without any."""
+        known = self._state.users
+        everybody = (*known.learned.values(), *known.strangers.values())
+        return max((user.newest_s for user in everybody), default=0.0)
+
+    @property
     def conflicts(self) -> int:
         """How many repeated ids came with other content, since the start of this process."""
         return self._state.seen.conflicts

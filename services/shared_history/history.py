@@ -17,6 +17,7 @@ from services.shared_history.address import Where
 from services.shared_history.keeper import Keeper
 from services.shared_history.operations import Corrected, Observed, stepped
 from services.shared_history.redis_log import LogUnavailable, RedisLog
+from services.shared_history.replacing import Replacing
 from services.shared_history.replica import Replica, SharingSettings
 
 
@@ -107,7 +108,8 @@ class SharedHistory:
         with replica.lock:
             replica.do()
             try:
-                replace_history(self._where, state, as_of=replica.copy.place)
+                with Replacing(self._where) as replacing:
+                    replacing.finish(state, as_of=replica.copy.place)
             except LogUnavailable as error:
                 raise HistoryError(f"the history cannot be replaced now: {error}") from None
         self._keeper.mend()
@@ -127,23 +129,6 @@ class SharedHistory:
         if self._closed:
             raise HistoryError("the history is closed")
         return self._replica
-
-
-def replace_history(where: Where, state: bytes, *, as_of: str) -> None:
-    """Have a snapshot, and what was done after the entry ``as_of``, be the history of all.
-
-    Raises :class:`LogUnavailable`, also when somebody else is writing a snapshot right now.
-    """
-    log = RedisLog(where, hasty=False)
-    try:
-        token = log.lock()
-        if token is None:
-            raise LogUnavailable("a snapshot is being written; try again in a minute")
-        grown_from = hashlib.sha256(state).hexdigest()
-        if not log.commit(token, as_of, state, grown_from, replaced=True):
-            raise LogUnavailable("the log went on too far meanwhile; try again")
-    finally:
-        log.close()
 
 
 def _unsure(facts: Facts) -> Facts:

@@ -35,7 +35,7 @@ LOCK_S = 120
 Standing = Literal["ok", "moved", "behind", "forked", "empty"]
 
 
-class LogUnavailable(Exception):
+class LogUnavailable(ConnectionError):
     """Redis did not do what it was asked; the message says why, without any secret."""
 
 
@@ -68,6 +68,21 @@ class Exchange:
 
 
 @dataclass(frozen=True, slots=True)
+class Status:
+    """What lies in Redis. ``entries`` of the log reach back to ``as_of``, which the snapshot holds
+    already; ``written_s`` is when that was written, ``expires_s`` in how long all of it is gone
+    unless somebody uses it. ``whole``: no part of the snapshot is missing."""
+
+    entries: int
+    snapshot_bytes: int
+    written_s: int
+    as_of: str
+    memory_bytes: int
+    whole: bool
+    expires_s: int
+
+
+@dataclass(frozen=True, slots=True)
 class Base:
     """A snapshot by its ``name``, and the entry of the log that it is ``as_of``."""
 
@@ -91,6 +106,7 @@ class RedisLog:
         self._exchange = self._redis.register_script(scripts.EXCHANGE)
         self._begin = self._redis.register_script(scripts.BEGIN)
         self._commit = self._redis.register_script(scripts.COMMIT)
+        self._hold = self._redis.register_script(scripts.HOLD)
         self._release = self._redis.register_script(scripts.RELEASE)
 
     def exchange(self, after: str, own: Sequence[Sent] = (), *, alone: bool = False) -> Exchange:
@@ -131,6 +147,28 @@ class RedisLog:
         if hashlib.sha256(state).hexdigest() != about[b"sha256"].decode():
             return None
         return Base(about[b"chunks"].decode(), about[b"id"].decode(), state)
+
+    def status(self) -> Status | None:
+        """How the log is; None if there is none."""
+        about = self._asked(self._redis.hgetall, self._base)
+        if not about:
+            return None
+        names = _names(about[b"chunks"].decode(), int(about[b"count"]))
+        sizes = [self._asked(self._redis.memory_usage, name) for name in (self._log, *names)]
+        return Status(
+            entries=self._asked(self._redis.xlen, self._log),
+            snapshot_bytes=int(about[b"bytes"]),
+            written_s=int(about[b"written_s"]),
+            as_of=about[b"id"].decode(),
+            memory_bytes=sum(size or 0 for size in sizes),
+            whole=None not in sizes,
+            expires_s=self._asked(self._redis.ttl, self._log),
+        )
+
+    def hold(self, token: str) -> None:
+        """Keep the lock a while longer; raises :class:`LogUnavailable` if it is not ours."""
+        if not self._asked(self._hold, [self._lock], [token, LOCK_S]):
+            raise LogUnavailable("somebody else writes a snapshot by now; try again")
 
     def lock(self) -> str | None:
         """The token of who may write a snapshot now, or None if somebody else does."""

@@ -13,7 +13,8 @@ import pytest
 from preprocessing.embedded import EmbeddedHistory
 from preprocessing.history import FACTS
 from services.shared_history.address import Where
-from services.shared_history.history import SharedHistory, replace_history
+from services.shared_history.history import SharedHistory
+from services.shared_history.replacing import Replacing
 from services.shared_history.replica import SharingSettings
 from tests.integration.events import NOW_S, event
 from tests.integration.own_redis import OwnRedis
@@ -220,7 +221,9 @@ def test_a_history_is_replaced_under_running_replicas(server: OwnRedis, replica:
     another = EmbeddedHistory()
     another.observe([event("another")], now_s=NOW_S)
     another.learn(["another"])
-    replace_history(one._where, another.snapshot(), as_of=as_of)
+    with Replacing(one._where) as replacing:
+        replacing.hold()
+        replacing.finish(another.snapshot(), as_of=as_of)
     for each in (one, other):
         assert each.observe([event("meanwhile")], now_s=NOW_S).alone
         mend(each)
