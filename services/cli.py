@@ -29,6 +29,7 @@ COMMANDS: dict[str, str] = {
     "alerts": "services.commands.alerts",
     "feedback": "services.commands.feedback",
     "store": "services.commands.store",
+    "history": "services.commands.history",
     "doctor": "services.commands.doctor",
     "demo": "services.commands.demo",
     "bench": "services.commands.bench",

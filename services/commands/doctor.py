@@ -78,6 +78,7 @@ def findings(args: argparse.Namespace) -> Iterator[Finding]:
     yield _home(settings)
     yield from _keys(settings)
     yield from _database(settings)
+    yield from _history(settings)
     yield from _runs(settings)
     yield _port(args.port, settings)
     yield _proxies()
@@ -205,6 +206,29 @@ def _database(settings: Settings) -> Iterator[Finding]:
     except StoreError as error:
         mend = "verdicts wait until it answers"
         yield Finding("problem", "database", str(error), mend)
+
+
+def _history(settings: Settings) -> Iterator[Finding]:
+    if not settings.history:
+        return
+    from services.shared_history.address import where_of
+    from services.shared_history.redis_log import LogUnavailable, RedisLog
+
+    try:
+        log = RedisLog(where_of(settings.history, settings.redis_password), hasty=False)
+        server = log.server()
+        log.close()
+    except LogUnavailable as error:
+        mend = "each Preprocessor goes on alone until it answers: start it, or correct ZTAD_HISTORY"
+        yield Finding("problem", "shared history", str(error), mend)
+        return
+    yield Finding("ok", "shared history", f"Redis {server.version} answers")
+    if server.evicts:
+        mend = "set maxmemory-policy noeviction: else a full memory loses the history"
+        yield Finding("note", "shared history", "Redis may evict keys", mend)
+    if not server.appends:
+        mend = "set appendonly yes, or the history ends when Redis and all Preprocessors do"
+        yield Finding("note", "shared history", "Redis writes nothing to its disk at once", mend)
 
 
 def _runs(settings: Settings) -> Iterator[Finding]:

@@ -83,6 +83,16 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True)
+class Server:
+    """A Redis: whether it ``evicts`` keys when its memory is full, and ``appends`` to its disk what
+    it is told."""
+
+    version: str
+    evicts: bool
+    appends: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Base:
     """A snapshot by its ``name``, and the entry of the log that it is ``as_of``."""
 
@@ -163,6 +173,15 @@ class RedisLog:
             memory_bytes=sum(size or 0 for size in sizes),
             whole=None not in sizes,
             expires_s=self._asked(self._redis.ttl, self._log),
+        )
+
+    def server(self) -> Server:
+        """What kind of Redis it is."""
+        told = self._asked(self._redis.info, "everything")
+        return Server(
+            version=str(told.get("redis_version", "of unknown version")),
+            evicts=str(told.get("maxmemory_policy", "noeviction")) != "noeviction",
+            appends=bool(told.get("aof_enabled")),
         )
 
     def hold(self, token: str) -> None:

@@ -6,12 +6,19 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from uuid import uuid4
 
+import pytest
+
+from models.bundle import Bundle
+from preprocessing.event import AuthEvent
 from preprocessing.history import FACTS
-from services.shared_history.address import Where
+from services.cli import main
+from services.shared_history.address import Where, where_of
 from services.shared_history.history import SharedHistory
 from tests.integration.events import NOW_S, event
+from tests.unit.services.test_rebuilding import scored
 
 
 @contextmanager
@@ -71,3 +78,30 @@ def test_a_users_events_on_two_replicas_are_one_trail(redis: str) -> None:
     assert int(last.any(axis=1).sum()) == 9
     for each in (one, other):
         each.close()
+
+
+def test_the_command_replaces_the_history_of_running_replicas(
+    redis: str,
+    bundle: Bundle,
+    fresh_events: list[AuthEvent],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    address = f"{redis}?name={uuid4().hex}"
+    assert main(["history", "status", "--history", address]) == 1
+    running = SharedHistory(where_of(address))
+    now_s = fresh_events[-1].timestamp.timestamp()
+    running.observe([event("since")], now_s=now_s)
+    scored(bundle, fresh_events, tmp_path)
+    words = ["--bundle", str(bundle.path), "--from-store", str(tmp_path), "--history", address]
+    assert main(["history", "rebuild", *words]) == 0
+    assert main(["history", "status", "--history", address]) == 0
+    assert "expires   in 30 days" in capsys.readouterr().out
+    again = [event("since"), fresh_events[-1], event("new")]
+    running.observe([], now_s=now_s)
+    running._keeper.mend()
+    facts = running.observe(again, now_s=now_s)
+    assert not facts.alone
+    assert facts.duplicate.tolist() == [True, True, False]
+    assert facts.values[1, FACTS.index("learned")] > 0
+    running.close()
