@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from services.settings import Settings, load
+from services.settings import Settings, SettingsError, load
 
 if TYPE_CHECKING:
     from services.storage.migrations.places import Place
@@ -33,6 +34,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     down.add_argument("revision", metavar="REVISION", help=_REVISION)
     down.add_argument("--yes", action="store_true", help="also where that loses what is stored")
     down.set_defaults(run=_downgrade)
+    copy = actions.add_parser("copy", help="everything in a folder into an empty PostgreSQL")
+    copy.add_argument("--from", dest="source", type=Path, metavar="DIR", required=True)
+    copy.add_argument("--to", metavar="ADDRESS", required=True, help="postgresql://...")
+    copy.set_defaults(run=_copy)
     for action in (current, history, up, down):
         action.add_argument("--only", choices=("verdicts", "alerts"), help="that part alone")
         where = action.add_mutually_exclusive_group()
@@ -86,6 +91,31 @@ def _downgrade(args: argparse.Namespace) -> int:
     for name, place in moving.items():
         _move(name, place, place.chain.wanted(args.revision))
     return 0
+
+
+def _copy(args: argparse.Namespace) -> int:
+    """Exit code 0 once everything is there; called again it goes on where it was stopped."""
+    from services.progress import progress
+    from services.storage.postgres.copying import Copy
+
+    copy = Copy(args.source, _address(args.to))
+    total = copy.prepare()
+    with progress("copying", total) as bar:
+        asyncio.run(copy.run(bar.advance))
+    if missing := asyncio.run(copy.missing()):
+        return _refused(f"not everything is there: {'; '.join(missing)}")
+    print(f"{total:,} lines are there: serve them with --database {args.to}")
+    return 0
+
+
+def _address(text: str) -> str:
+    """Raises :class:`SettingsError`."""
+    from services.storage.postgres.address import checked
+
+    try:
+        return checked(text)
+    except ValueError as error:
+        raise SettingsError(f"--to: {error}") from None
 
 
 def _move(name: str, place: Place, to: str) -> None:

@@ -21,11 +21,11 @@ from services.storage.postgres import days
 from services.storage.postgres.database import Connection
 from services.wire import Recorded
 
-_BUNDLE = """
+BUNDLE = """
     INSERT INTO bundles (version, manifest, path) VALUES ($1, $2, $3)
     ON CONFLICT (version, manifest) DO UPDATE SET path = excluded.path RETURNING bundle
 """
-_FRAME = """
+FRAME = """
     INSERT INTO frames (document, bundle) VALUES ($1, $2)
     ON CONFLICT (document, bundle) DO UPDATE SET bundle = excluded.bundle RETURNING frame
 """
@@ -35,7 +35,7 @@ _IN_SHADOW = "SELECT event_id, bundle FROM shadow WHERE event_id = ANY($1)"
 _MARK = "UPDATE marks SET value = value + $2 WHERE name = $1 RETURNING value"
 
 
-class _Row(NamedTuple):
+class Row(NamedTuple):
     """A verdict with all that is kept of it; the fields are columns."""
 
     place: int
@@ -54,7 +54,7 @@ class _Row(NamedTuple):
     traceparent: str | None
 
 
-class _Shadow(NamedTuple):
+class Shadow(NamedTuple):
     """A verdict nobody was answered with."""
 
     place: int
@@ -66,7 +66,7 @@ class _Shadow(NamedTuple):
     reason: str | None
 
 
-_VERDICT = (*_Row._fields[:13], "day")
+_VERDICT = (*Row._fields[:13], "day")
 
 
 class Appender:
@@ -98,8 +98,8 @@ class Appender:
         total = sum(len(batch.event_ids) for batch in batches)
         # Who else would write waits here, so that places are given in the order of commits.
         place = int(await connection.fetchval(_MARK, "place", total)) - total
-        rows: list[_Row] = []
-        shadow: list[_Shadow] = []
+        rows: list[Row] = []
+        shadow: list[Shadow] = []
         for batch in batches:
             bundle = await self._bundle(connection, batch)
             if batch.shadow:
@@ -107,11 +107,11 @@ class Appender:
             else:
                 rows += await self._rows(connection, batch, bundle, place, now_s)
             place += len(batch.event_ids)
-        return await _keep(connection, rows, now_s) + await _keep_shadow(connection, shadow)
+        return await keep(connection, rows, now_s) + await keep_shadow(connection, shadow)
 
     async def _rows(
         self, connection: Connection, batch: Recorded, bundle: int, place: int, now_s: float
-    ) -> list[_Row]:
+    ) -> list[Row]:
         stamps, width = _stamps(batch), 4 * batch.columns
         rows = []
         for row, (event_id, verdict) in enumerate(
@@ -122,7 +122,7 @@ class Appender:
             if frame is None:
                 frame = await self._frame(connection, packed.frame, bundle)
             notable = packed.severity or packed.score >= NOTABLE_SCORE
-            rows.append(_Row(
+            rows.append(Row(
                 place + row + 1, stamps[row], now_s, frame, packed.severity, event_id,
                 packed.user_id, batch.addresses[row], packed.reason, packed.document,
                 batch.values[row * width : (row + 1) * width] if notable else None,
@@ -136,17 +136,17 @@ class Appender:
         known = self._bundles.get((batch.version, batch.path))
         if known is None:
             row = (batch.version, self._checksum(batch.path), batch.path)
-            known = int(await connection.fetchval(_BUNDLE, *row))
+            known = int(await connection.fetchval(BUNDLE, *row))
             self._bundles[batch.version, batch.path] = known
         return known
 
     async def _frame(self, connection: Connection, document: bytes, bundle: int) -> int:
-        frame = int(await connection.fetchval(_FRAME, document, bundle))
+        frame = int(await connection.fetchval(FRAME, document, bundle))
         self._frames[document, bundle] = frame
         return frame
 
 
-async def _keep(connection: Connection, rows: list[_Row], now_s: float) -> int:
+async def keep(connection: Connection, rows: list[Row], now_s: float) -> int:
     """Answered verdicts, but those of events that are kept already; how many are new."""
     if not rows:
         return 0
@@ -157,7 +157,7 @@ async def _keep(connection: Connection, rows: list[_Row], now_s: float) -> int:
         del first[event_id]
     rows = await _add(connection, sorted(first.values()), today)
     flagged = [row for row in rows if row.severity]
-    await _copy(connection, "flagged", _Row._fields, flagged)
+    await _copy(connection, "flagged", Row._fields, flagged)
     await connection.execute(_MARK, "flagged", len(flagged))
     if rows:
         stamps = np.array([row.stamp for row in rows])
@@ -166,7 +166,7 @@ async def _keep(connection: Connection, rows: list[_Row], now_s: float) -> int:
 
 
 async def _kept_elsewhere(
-    connection: Connection, known: days.Days, rows: list[_Row], today: date
+    connection: Connection, known: days.Days, rows: list[Row], today: date
 ) -> set[str]:
     """Which of these events have a verdict that is not of today."""
     flagged = [row.event_id for row in rows if row.severity]
@@ -177,7 +177,7 @@ async def _kept_elsewhere(
     return {row[0] for sql, values in asked for row in await connection.fetch(sql, *values)}
 
 
-async def _add(connection: Connection, rows: list[_Row], today: date) -> list[_Row]:
+async def _add(connection: Connection, rows: list[Row], today: date) -> list[Row]:
     """Verdicts among those of today; which were new."""
     try:
         async with connection.transaction():
@@ -190,34 +190,34 @@ async def _add(connection: Connection, rows: list[_Row], today: date) -> list[_R
     return rows
 
 
-def _of_day(row: _Row, day: date) -> tuple[Any, ...]:
+def _of_day(row: Row, day: date) -> tuple[Any, ...]:
     """What is among the verdicts of a day: of a flagged one what it is counted and known by."""
     return (*row[:9], None, None, None, None, day) if row.severity else (*row[:13], day)
 
 
-async def _keep_shadow(connection: Connection, rows: list[_Shadow]) -> int:
+async def keep_shadow(connection: Connection, rows: list[Shadow]) -> int:
     """Verdicts of shadow versions; how many are new."""
     first = {(row.event_id, row.bundle): row for row in reversed(rows)}
     rows = sorted(first.values())
     try:
         async with connection.transaction():
-            await _copy(connection, "shadow", _Shadow._fields, rows)
+            await _copy(connection, "shadow", Shadow._fields, rows)
     except asyncpg.UniqueViolationError:
         found = await connection.fetch(_IN_SHADOW, [row.event_id for row in rows])
         there = {tuple(row) for row in found}
         rows = [row for row in rows if (row.event_id, row.bundle) not in there]
-        await _copy(connection, "shadow", _Shadow._fields, rows)
+        await _copy(connection, "shadow", Shadow._fields, rows)
     if rows:
         await connection.execute(_MARK, "shadow", len(rows))
     return len(rows)
 
 
-def _shadow(batch: Recorded, bundle: int, place: int, now_s: float) -> list[_Shadow]:
+def _shadow(batch: Recorded, bundle: int, place: int, now_s: float) -> list[Shadow]:
     stamps = _stamps(batch)
     rows = []
     for row, (event_id, verdict) in enumerate(zip(batch.event_ids, batch.verdicts, strict=True)):
         packed = pack(event_id, verdict)
-        rows.append(_Shadow(place + row + 1, stamps[row], now_s, bundle, packed.severity, event_id,
+        rows.append(Shadow(place + row + 1, stamps[row], now_s, bundle, packed.severity, event_id,
                             packed.reason))  # fmt: skip
     return rows
 
