@@ -16,10 +16,10 @@ endif
 PACKAGES := preprocessing models ensemble alerting tuning services
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format evaluate quality bench serve jaeger k8s-check lock clean
+.PHONY: help install demo test check format evaluate quality bench serve jaeger backends backends-stop k8s-check lock clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 install: $(VENV)/.stamp-dev  ## install everything into .venv: serving, training, tests, checks
 
@@ -55,6 +55,13 @@ serve: $(VENV)/.stamp-train  ## serve the champion model on port 8000 until Ctrl
 jaeger:  ## run Jaeger on this machine until Ctrl-C; needs Docker, or Go once
 	@sh k8s/jaeger/run.sh
 
+# Without one of them its tests skip; each server says why it cannot be had.
+backends: $(VENV)/.stamp-dev  ## start PostgreSQL, Redis and Kafka for the tests: [REQUIRE=1]
+	$(BIN)/python -m services.backends start $(if $(REQUIRE),--require)
+
+backends-stop: $(VENV)/.stamp-dev  ## end them again; what they keep stays in build/backends
+	$(BIN)/python -m services.backends stop
+
 k8s-check: $(VENV)/.stamp-dev  ## render and check every Kubernetes overlay; needs Go once
 	$(BIN)/python -m k8s.checks
 
@@ -73,6 +80,7 @@ lock: $(VENV)/.stamp-uv  ## regenerate requirements/*.txt from pyproject.toml
 	$(LOCK) --group pyproject.toml:installer --output-file requirements/uv.txt
 
 clean:  ## remove .venv, caches and build output
+	@[ ! -d build/backends ] || $(BIN)/python -m services.backends stop
 	rm -rf $(VENV) .tools build dist ztad.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find $(PACKAGES) tests -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from datetime import datetime, timedelta
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
-from tests.backends import postgres  # noqa: F401
+from tests.backends import kafka, postgres, redis  # noqa: F401
 
 if TYPE_CHECKING:
     from models.bundle import Bundle
@@ -39,16 +38,6 @@ def _generated(events: int, seed: int) -> list[AuthEvent]:
 
     rows = generate("seedlike", events=events, seed=seed).events
     return [from_mapping(row, b"", now_s=NOW_S) for row in rows]
-
-
-@pytest.fixture
-def redis() -> str:
-    """Address of the Redis that ``make backends`` started."""
-    found = Path(__file__).parents[1] / "build" / "backends" / "backends.json"
-    address = json.loads(found.read_bytes()).get("redis") if found.exists() else None
-    if address is None:
-        pytest.skip("no Redis: 'make backends' starts one")
-    return str(address)
 
 
 @pytest.fixture(scope="session")
