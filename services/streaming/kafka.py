@@ -197,6 +197,8 @@ class KafkaSink:
                 # As Kafka's own clients choose a partition for a key.
                 "partitioner": "murmur2_random",
                 "message.timeout.ms": int(DELIVER_WITHIN_S * 1000),
+                # Shorter than that, so that a missing topic is called missing.
+                "topic.metadata.propagation.max.ms": int(DELIVER_WITHIN_S * 500),
                 "message.max.bytes": MOST_MESSAGE_BYTES,
                 # A call for each message that arrived would cost as much as sending it.
                 "delivery.report.only.error": True,
