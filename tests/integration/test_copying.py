@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import msgspec
 import pytest
 
@@ -14,6 +16,13 @@ from alerting.log import AlertQuery
 from preprocessing.event import AuthEvent
 from services.cli import main
 from services.storage.base import Limits, VerdictQuery
+from services.storage.migrations import on_postgres, on_sqlite
+from services.storage.migrations.chain import (
+    ALERTS,
+    POSTGRES_ALERTS,
+    POSTGRES_VERDICTS,
+    VERDICTS,
+)
 from services.storage.opening import open_alert_log, open_store
 from services.storage.postgres import copying
 from services.storage.postgres.copying import Copy
@@ -23,6 +32,10 @@ from tests.unit.services.storage.batches import batch, evidence_of, verdict
 LIMITS = Limits(most_bytes=1 << 30, most_days=30, most_alert_days=365)
 DAY_S = 86400.0
 NOW_S = 20_000 * DAY_S
+COLUMNS = """
+    SELECT table_name::text, column_name::text FROM information_schema.columns
+    WHERE table_schema = current_schema()
+"""
 
 
 def event(name: str) -> bytes:
@@ -151,3 +164,25 @@ def test_a_folder_in_use_is_left_alone(
     with closing(open_store(str(tmp_path), LIMITS)):
         assert main(["store", "copy", "--from", str(tmp_path), "--to", postgres]) == 2
     assert "verdicts.db: is in use" in capsys.readouterr().err
+
+
+def test_every_other_table_has_the_columns_it_has_in_files(postgres: str) -> None:
+    """Else a table that is added to one kind of store alone would stop a copy, or be left out."""
+
+    async def columns() -> dict[str, set[str]]:
+        to = await asyncpg.connect(postgres)
+        found: dict[str, set[str]] = {}
+        for chain in (POSTGRES_VERDICTS, POSTGRES_ALERTS):
+            await on_postgres.upgrade(to, chain, "x")
+        for table, column in await to.fetch(COLUMNS):
+            found.setdefault(table, set()).add(column)
+        await to.close()
+        return found
+
+    there = asyncio.run(columns())
+    for chain in (VERDICTS, ALERTS):
+        with closing(sqlite3.connect(":memory:", isolation_level=None)) as source:
+            on_sqlite.upgrade(source, chain, "x")
+            for table in copying.alike(source):
+                names = {row[1] for row in source.execute(f"PRAGMA table_info({table})")}
+                assert there[table] == names

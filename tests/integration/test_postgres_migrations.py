@@ -14,6 +14,7 @@ import pytest
 from services.storage.errors import NewerSchema
 from services.storage.migrations import on_postgres
 from services.storage.migrations.chain import BASE, POSTGRES_ALERTS, POSTGRES_VERDICTS, Chain
+from tests.unit.services.storage.chains import chain_of
 
 OURS = [POSTGRES_VERDICTS, POSTGRES_ALERTS]
 STEPS = [
@@ -72,16 +73,6 @@ def test_of_several_that_start_one_makes_the_tables(postgres: str) -> None:
     assert sorted(asyncio.run(talk())) == [*[POSTGRES_ALERTS.head] * 3, BASE]
 
 
-def chain_of(folder: Path, *scripts: str) -> Chain:
-    for number, script in enumerate(scripts, 1):
-        (folder / f"r{number:04}_step.py").write_text(
-            f'"""Step."""\nfrom alembic import op\n\nrevision = "{number:04}"\n'
-            f"down_revision = {f'{number - 1:04}' if number > 1 else None!r}\n\n"
-            f"def upgrade():\n    op.execute({script!r})\n"
-        )
-    return Chain(folder, "postgresql")
-
-
 def test_a_change_is_made_as_a_whole_and_keeps_what_is_stored(
     postgres: str, tmp_path: Path
 ) -> None:
@@ -90,9 +81,11 @@ def test_a_change_is_made_as_a_whole_and_keeps_what_is_stored(
 
     async def talk() -> None:
         async with connected(postgres) as connection:
-            await on_postgres.upgrade(connection, chain_of(tmp_path, words), "x")
+            await on_postgres.upgrade(
+                connection, chain_of(tmp_path, words, dialect="postgresql"), "x"
+            )
             await connection.execute("INSERT INTO words VALUES ('kept')")
-            broken = chain_of(tmp_path, words, kind, "DROP TABLE others")
+            broken = chain_of(tmp_path, words, kind, "DROP TABLE others", dialect="postgresql")
             with pytest.raises(asyncpg.UndefinedTableError):
                 await on_postgres.upgrade(connection, broken, "x")
             assert [tuple(row) for row in await connection.fetch("TABLE words")] == [("kept",)]

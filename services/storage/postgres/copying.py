@@ -100,7 +100,7 @@ class Copy:
                 await self._begin(verdicts, to)
             for file in self._files:
                 with self._opened(file) as source:
-                    for table in _same(source):
+                    for table in alike(source):
                         await _whole_table(source, to, table, advance)
             with self._opened(VERDICTS_FILE_NAME) as verdicts:
                 for ordered in (_SHADOW, _VERDICTS):
@@ -120,7 +120,7 @@ class Copy:
         for file in self._files:
             ordered = ("verdicts", "shadow") if file == VERDICTS_FILE_NAME else ()
             with self._opened(file) as source:
-                for table in (*_same(source), *ordered):
+                for table in (*alike(source), *ordered):
                     (count,) = source.execute(f"SELECT count(*) FROM {table}").fetchone()
                     yield table, count
 
@@ -194,7 +194,7 @@ async def _reached(address: str) -> AsyncIterator[Connection]:
         raise errors.told(error, shown(address)) from error
 
 
-def _same(source: sqlite3.Connection) -> list[str]:
+def alike(source: sqlite3.Connection) -> list[str]:
     """Tables with the same name and columns in a PostgreSQL."""
     return [name for (name,) in source.execute(_TABLES).fetchall() if name not in OTHERWISE]
 

@@ -18,6 +18,7 @@ from services.storage.errors import NewerSchema, UnknownRevision
 from services.storage.migrations import on_sqlite
 from services.storage.migrations.chain import ALERTS, BASE, VERDICTS, Chain
 from services.storage.verdicts import SqliteStore
+from tests.unit.services.storage.chains import chain_of
 
 HERE = Path(__file__).parent
 LIMITS = Limits(most_bytes=1 << 30, most_days=30, most_alert_days=365)
@@ -49,17 +50,6 @@ def old(path: Path, name: str) -> Path:
     with connected(path) as connection:
         connection.executescript((HERE / "before_alembic" / f"{name}.sql").read_text())
     return path
-
-
-def chain_of(folder: Path, *scripts: str) -> Chain:
-    """One revision for each script."""
-    for number, script in enumerate(scripts, 1):
-        (folder / f"r{number:04}_step.py").write_text(
-            f'"""Step."""\nfrom alembic import op\n\nrevision = "{number:04}"\n'
-            f"down_revision = {f'{number - 1:04}' if number > 1 else None!r}\n\n"
-            f"def upgrade():\n    op.execute({script!r})\n"
-        )
-    return Chain(folder, "sqlite")
 
 
 @OURS
