@@ -114,6 +114,16 @@ def destination(where: str | None) -> Write:
     return AuditFile(Path(where))
 
 
+def together(*writes: Write) -> Write:
+    """What writes a line to each of several."""
+
+    def write(line: str) -> None:
+        for each in writes:
+            each(line)
+
+    return write
+
+
 class AuditFile:
     """Appends lines to a file that several processes share, and moves it aside once it is large.
 

@@ -84,6 +84,7 @@ class GatewayApp:
             book.follow,
             guard.watch,
         ]
+        self._endings: list[Callable[[], Awaitable[None]]] = [pipeline.finish]
         self._tasks: list[asyncio.Future[None]] = []
 
     @property
@@ -91,19 +92,27 @@ class GatewayApp:
         """Everything that is served."""
         return self._router.routes
 
-    def accompany(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Have something else run in the background; call it before ``start``."""
+    def accompany(
+        self,
+        work: Callable[[], Awaitable[None]],
+        ending: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Have something else run in the background, and waited for until its ``ending`` returns;
+        call it before ``start``."""
         self._background.append(work)
+        if ending is not None:
+            self._endings.append(ending)
 
     def start(self) -> None:
         """Begin recording verdicts and flushing what may be learned, in the background."""
         self._tasks = [asyncio.ensure_future(work()) for work in self._background]
 
     async def finish(self) -> None:
-        """Hand over what only this replica knows: verdicts to record, what may be learned."""
+        """Hand over what only this replica knows: verdicts to record, what may be learned, and
+        whatever accompanies it."""
         try:
             async with asyncio.timeout(FINISH_S):
-                await self._pipeline.finish()
+                await asyncio.gather(*(ending() for ending in self._endings))
         except TimeoutError:
             LOG.warning("%d verdicts are not on record", self._pipeline.unrecorded)
 

@@ -8,7 +8,8 @@ from typing import Any
 from ray import serve
 
 from ensemble.scorer import load_bundle
-from services.audit import Audit, destination
+from services.audit import Audit, destination, together
+from services.audit_record import AuditRecord
 from services.auth import Guard
 from services.feed import Feed
 from services.gateway import GatewayApp
@@ -19,6 +20,7 @@ from services.metrics import GatewayMetrics
 from services.pipeline import Pipeline
 from services.recording import Call
 from services.routes.alerts import AlertLookups, AlertRoutes
+from services.routes.audit import AuditRoutes
 from services.routes.events import Lookups
 from services.routes.feedback import FeedbackLookups, FeedbackRoutes
 from services.routes.history import HistoryLookups, HistoryRoutes
@@ -56,11 +58,12 @@ class _Gateway:
         )
         book = graph.book(pipeline, args["models_dir"])
         feedback = _feedback(recorder, preprocessor, metrics)
+        audit = AuditRecord(recorder.audit, metrics.lost_audit_lines.inc)
         self._app = GatewayApp(
             pipeline,
             book,
             _lookups(recorder, explainer, metrics),
-            guard=_guard(args),
+            guard=_guard(args, audit),
             tracing=tracing,
             metrics=metrics,
             routes=[
@@ -68,11 +71,13 @@ class _Gateway:
                 *VerdictStream(Feed(recorder.flagged)).routes(),
                 *AlertRoutes(_alert_lookups(recorder)).routes(),
                 *HistoryRoutes(_history_lookups(recorder)).routes(),
+                *AuditRoutes(recorder.audits.remote).routes(),
                 *feedback.routes(),
             ],
             unavailable=UNREACHABLE,
         )
         self._app.accompany(feedback.follow)
+        self._app.accompany(audit.run, audit.emptied)
 
     def __serve_build_asgi_app__(self) -> GatewayApp:
         """Called by Serve once the replica is up, on its event loop."""
@@ -110,13 +115,13 @@ def _feedback(recorder: Handle, preprocessor: Handle, metrics: GatewayMetrics) -
     return FeedbackRoutes(lookups, metrics.feedback_unheard.set)
 
 
-def _guard(args: dict[str, Any]) -> Guard:
+def _guard(args: dict[str, Any], record: AuditRecord) -> Guard:
     """Raises ``services.keys.KeysError`` when keys are asked for that cannot be used."""
     keys = None
     if args["auth"] == "keys":
         file = args["keys_file"]
         keys = Keyring(Path(file) if file else None, args["api_key_hashes"])
-    audit = Audit(destination(args["audit_log"]))
+    audit = Audit(together(destination(args["audit_log"]), record.put))
     return Guard(keys, requests_per_s=args["requests_per_s"], audit=audit)
 
 

@@ -10,11 +10,13 @@ do not leave the process. For tests, notebooks and debuggers::
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from models.bundle import Bundle
+from services.audit import Audit, destination, together
+from services.audit_record import AuditRecord
 from services.auth import Guard
 from services.book import RoutingBook
 from services.deployments import Combiner, DetectorReplica, Explainer, Preprocessor
@@ -25,6 +27,7 @@ from services.metrics import GatewayMetrics
 from services.pipeline import Pipeline, Stages
 from services.recorder import Recorder, RecorderArgs
 from services.routes.alerts import AlertLookups, AlertRoutes
+from services.routes.audit import AuditRoutes
 from services.routes.events import Lookups
 from services.routes.feedback import FeedbackLookups, FeedbackRoutes
 from services.routes.history import HistoryLookups, HistoryRoutes
@@ -62,18 +65,7 @@ def local_gateway(
     explainer = Explainer(path)
     preprocessor, combiner = Preprocessor(path, None), Combiner(path)
     detectors = {name: DetectorReplica(path, name) for name in bundle.detectors}
-    stages = Stages(
-        prepare=LocalCall(preprocessor.prepare),
-        learn=LocalCall(preprocessor.learn),
-        probe=LocalCall(preprocessor.probe),
-        detectors={name: LocalCall(stage.score) for name, stage in detectors.items()},
-        judge=LocalCall(combiner.judge),
-        shadow_detectors={name: LocalCall(stage.shadow) for name, stage in detectors.items()},
-        shadow_judge=LocalCall(combiner.shadow),
-        record=LocalCall(recorder.record),
-        first=LocalCall(recorder.first),
-        sees=bundle.sees,
-    )
+    stages = _stages(bundle, preprocessor, detectors, combiner, recorder)
     metrics = GatewayMetrics()
     pipeline = Pipeline(measured(stages, metrics, ()), only(bundle.version, path), durable=durable)
     book = RoutingBook(
@@ -85,25 +77,51 @@ def local_gateway(
         kept=LocalCall(recorder.routing),
     )
     feedback = _feedback(recorder, preprocessor, metrics)
+    audit = AuditRecord(LocalCall(recorder.audit), metrics.lost_audit_lines.inc)
     app = GatewayApp(
         pipeline,
         book,
         Lookups(recorder.get, recorder.page, explainer.explain),
-        guard=guard or Guard(),
+        guard=guard or Guard(audit=Audit(together(destination(None), audit.put))),
         tracing=NO_TRACING,
         metrics=metrics,
         routes=[
             *MetricsPage(pipeline, book, metrics, LocalCall(recorder.metrics)).routes(),
             *VerdictStream(Feed(LocalCall(recorder.flagged))).routes(),
             *AlertRoutes(_alert_lookups(recorder)).routes(),
-            *HistoryRoutes(
-                HistoryLookups(recorder.compare, recorder.disagreements, recorder.routing_history)
-            ).routes(),
+            *HistoryRoutes(_history_lookups(recorder)).routes(),
+            *AuditRoutes(recorder.audits).routes(),
             *feedback.routes(),
         ],
     )
     app.accompany(feedback.follow)
+    app.accompany(audit.run, audit.emptied)
     return app
+
+
+def _stages(
+    bundle: Bundle,
+    preprocessor: Preprocessor,
+    detectors: Mapping[str, DetectorReplica],
+    combiner: Combiner,
+    recorder: Recorder,
+) -> Stages:
+    return Stages(
+        prepare=LocalCall(preprocessor.prepare),
+        learn=LocalCall(preprocessor.learn),
+        probe=LocalCall(preprocessor.probe),
+        detectors={name: LocalCall(stage.score) for name, stage in detectors.items()},
+        judge=LocalCall(combiner.judge),
+        shadow_detectors={name: LocalCall(stage.shadow) for name, stage in detectors.items()},
+        shadow_judge=LocalCall(combiner.shadow),
+        record=LocalCall(recorder.record),
+        first=LocalCall(recorder.first),
+        sees=bundle.sees,
+    )
+
+
+def _history_lookups(recorder: Recorder) -> HistoryLookups:
+    return HistoryLookups(recorder.compare, recorder.disagreements, recorder.routing_history)
 
 
 def _feedback(

@@ -40,6 +40,7 @@ MetricName = Literal[
     "ztad_unrecorded_events",
     "ztad_refusing",
     "ztad_lost_records_total",
+    "ztad_lost_audit_lines_total",
     "ztad_variant_events_total",
     "ztad_variant_scores_total",
     "ztad_variant_seconds",
@@ -114,6 +115,7 @@ GATEWAY: dict[MetricName, Family] = {
     "ztad_unrecorded_events": Family("Verdicts that wait for the Recorder"),
     "ztad_refusing": Family("Whether events are refused because verdicts wait for the store"),
     "ztad_lost_records_total": Family("Verdicts that were given up before they were recorded"),
+    "ztad_lost_audit_lines_total": Family("Audit lines that are in the file alone"),
     "ztad_variant_events_total": Family(
         "Events by who judged them, and how", ("variant", "version", "outcome")
     ),
@@ -269,6 +271,7 @@ class GatewayMetrics(Metrics):
         self.stage_failures = self.counter("ztad_stage_failures_total")
         self.stage_calls = self.gauge("ztad_stage_calls_in_flight")
         self.up = self.gauge("ztad_up")
+        self.lost_audit_lines = self.counter("ztad_lost_audit_lines_total")
         self.feedback_unheard = self.gauge("ztad_feedback_unheard")
         self.variant_events = self.counter("ztad_variant_events_total")
         self.variant_scores = self.counter("ztad_variant_scores_total")

@@ -10,10 +10,13 @@ from ensemble.explain.methods import METHODS
 from ensemble.verdict import Verdict
 from preprocessing.event import AuthEvent
 from services.routes.alerts import PARAMETERS as ALERT_PARAMETERS
+from services.routes.audit import PAGE as AUDIT_PAGE
+from services.routes.audit import PARAMETERS as AUDIT_PARAMETERS
 from services.routes.events import PARAMETERS as EVENT_PARAMETERS
 from services.routes.feedback import EFFECTS, FEEDBACK
 from services.routes.feedback import PARAMETERS as FEEDBACK_PARAMETERS
 from services.routes.history import COMPARISON_PARAMETERS, HISTORY_PARAMETERS
+from services.routes.models import ROUTING
 from services.routes.stream import PARAMETERS as STREAM_PARAMETERS
 
 _ERROR = {
@@ -23,31 +26,6 @@ _ERROR = {
             "type": "object",
             "properties": {"field": {"type": "string"}, "message": {"type": "string"}},
         }
-    },
-}
-
-
-_WEIGHTED = {
-    "type": "object",
-    "required": ["version", "weight"],
-    "properties": {
-        "version": {"type": "string"},
-        "weight": {"type": "number", "minimum": 0, "maximum": 100},
-    },
-}
-_ROUTING = {
-    "type": "object",
-    "required": ["champion"],
-    "properties": {
-        "champion": _WEIGHTED,
-        "challenger": {"anyOf": [_WEIGHTED, {"type": "null"}]},
-        "shadow": {
-            "anyOf": [
-                {"type": "object", "properties": {"version": {"type": "string"}}},
-                {"type": "null"},
-            ]
-        },
-        "revision": {"type": "integer"},
     },
 }
 
@@ -339,6 +317,14 @@ def _feedback_paths() -> dict[str, Any]:
                 | _answers(_BAD, _KIND, unknown, _BUSY),
             },
         },
+        "/v1/audit": {
+            "get": {
+                **_scope("admin"),
+                "summary": "Who changed what and who was refused, newest first",
+                "parameters": [_parameter(name) for name in AUDIT_PARAMETERS],
+                "responses": _ok("one page of audit lines", AUDIT_PAGE) | _answers(_BAD, _BUSY),
+            }
+        },
         "/v1/feedback/{id}": {
             "delete": {
                 **_scope("admin"),
@@ -382,7 +368,7 @@ def _openapi() -> dict[str, Any]:
         },
         "paths": _paths(),
         "components": {
-            "schemas": {**schemas, "Error": _ERROR, "Routing": _ROUTING},
+            "schemas": {**schemas, "Error": _ERROR, "Routing": ROUTING},
             "securitySchemes": {
                 "key": {
                     "type": "http",

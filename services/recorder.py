@@ -25,6 +25,7 @@ from services.intake import Intake
 from services.recent import Recent
 from services.recorder_metrics import RecorderMetrics
 from services.storage.base import (
+    AuditLine,
     Comparison,
     Disagreement,
     Kept,
@@ -73,9 +74,16 @@ class RecorderArgs(BaseModel):
     most_bytes: int = Field(default=10_000_000_000, ge=64 << 20)
     """Most that verdicts may take on the disk."""
     most_days: float = Field(default=30.0, gt=0)
-    """How long verdicts are kept."""
+    """How long ordinary verdicts are kept."""
+    most_event_days: float = Field(default=30.0, gt=0)
+    """How long the events of ordinary verdicts are kept as they came, as long as the verdict at
+    most."""
     most_alert_days: float = Field(default=365.0, gt=0)
-    """How long verdicts over the threshold are kept, with features and baseline."""
+    """How long verdicts over the threshold are kept, with event, features and baseline."""
+    most_feedback_days: float = Field(default=1095.0, gt=0)
+    """How long it is kept what analysts said of events."""
+    most_audit_days: float = Field(default=365.0, gt=0)
+    """How long audit lines are kept."""
     most_verdicts: int | None = Field(default=None, ge=1)
     """Most verdicts kept beside those over the threshold; without it as many as there is space."""
     alert_rules: str | None = None
@@ -213,6 +221,16 @@ class Recorder:
         """What a history that has heard up to a serial is to hear next, in order."""
         found = await self._ask(lambda store: store.opinions_after(serial, opinions.AT_ONCE))
         return [opinions.heard(one) for one in found]
+
+    # Who changed what
+
+    async def audit(self, lines: list[AuditLine]) -> None:
+        """Put audit lines on record, each once."""
+        await self._ask(lambda store: store.audit(lines))
+
+    async def audits(self, before: int | None, limit: int) -> list[AuditLine]:
+        """The last audit lines, newest first; those with a serial below ``before``."""
+        return await self._ask(lambda store: store.audits(before, limit))
 
     async def metrics(self) -> bytes:
         """Prometheus' text format, see docs/metrics.md; of a store in trouble what is known."""
@@ -355,8 +373,19 @@ class Recorder:
 
 
 def _limits(args: RecorderArgs, where: str | None) -> Limits:
+    limits = Limits(
+        args.most_bytes,
+        args.most_days,
+        args.most_alert_days,
+        args.most_verdicts,
+        most_event_days=args.most_event_days,
+        most_feedback_days=args.most_feedback_days,
+        most_audit_days=args.most_audit_days,
+    )
     if where is not None:
-        return Limits(args.most_bytes, args.most_days, args.most_alert_days, args.most_verdicts)
+        return limits
     most = args.most_verdicts or MEMORY_VERDICTS
     most_bytes = min(args.most_bytes, MEMORY_BYTES)
-    return Limits(most_bytes, args.most_days, args.most_alert_days, most, most, most)
+    return replace(
+        limits, most_bytes=most_bytes, most_verdicts=most, least_verdicts=most, most_shadow=most
+    )

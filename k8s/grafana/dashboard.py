@@ -47,6 +47,7 @@ ROWS: dict[str, list[Panel]] = {
             "degraded batches": "sum(rate(ztad_degraded_batches_total[5m]))",
             "batches without the shared history": "sum(rate(ztad_alone_batches_total[5m]))",
             "lost verdicts": "sum(rate(ztad_lost_records_total[5m]))",
+            "audit lines in the file alone": "sum(rate(ztad_lost_audit_lines_total[5m]))",
             "gateways that refuse events": "sum(ztad_refusing)",
         }, "A second. Anything but zero deserves a look."),
         Panel("Batches", "short", {

@@ -15,7 +15,7 @@ from preprocessing.feedback import Disposition, Feedback
 from services.http import JSON, HttpError, Response
 from services.opinions import Superseded
 from services.routes.base import Request, Route
-from services.routes.query import limit, only_known
+from services.routes.query import limit, only_known, serial
 from services.storage.base import Opinion
 
 LOG = logging.getLogger("ztad.gateway")
@@ -125,10 +125,7 @@ class FeedbackRoutes:
         query = request.query()
         only_known(query, PARAMETERS)
         most = limit(query, default=DEFAULT_LISTED, most=MOST_LISTED)
-        after = query.get("after")
-        if after is not None and not (after.isascii() and after.isdigit() and len(after) < 19):
-            raise HttpError(422, "after", "expected what the page before gave as next")
-        place = None if after is None else int(after)
+        place = serial(query, "after")
         found = await self._lookups.feedback(query.get("user"), query.get("event"), place, most + 1)
         page = found[:most]
         following = str(page[-1].serial) if len(found) > most else None

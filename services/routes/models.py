@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from services.book import RoutingBook
@@ -10,6 +12,31 @@ from services.pipeline import Pipeline
 from services.routes.base import Request, Route
 from services.routing import RoutingError, StaleRevision, describe
 from services.variants import Variants
+
+_WEIGHTED = {
+    "type": "object",
+    "required": ["version", "weight"],
+    "properties": {
+        "version": {"type": "string"},
+        "weight": {"type": "number", "minimum": 0, "maximum": 100},
+    },
+}
+#: A routing as documents hold it.
+ROUTING: dict[str, Any] = {
+    "type": "object",
+    "required": ["champion"],
+    "properties": {
+        "champion": _WEIGHTED,
+        "challenger": {"anyOf": [_WEIGHTED, {"type": "null"}]},
+        "shadow": {
+            "anyOf": [
+                {"type": "object", "properties": {"version": {"type": "string"}}},
+                {"type": "null"},
+            ]
+        },
+        "revision": {"type": "integer"},
+    },
+}
 
 
 class Models:

@@ -41,6 +41,14 @@ def instant(query: Query, name: str) -> float | None:
     return at.timestamp()
 
 
+def serial(query: Query, name: str) -> int | None:
+    """What the page before gave as next, where that is a number."""
+    given = query.get(name)
+    if given is not None and not (given.isascii() and given.isdigit() and len(given) < 19):
+        raise HttpError(422, name, "expected what the page before gave as next")
+    return None if given is None else int(given)
+
+
 def limit(query: Query, *, default: int, most: int) -> int:
     """How many to show."""
     given = query.get("limit", str(default))

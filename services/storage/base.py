@@ -27,7 +27,8 @@ class Limits:
 
     Of the ordinary ones the newest ``least_verdicts`` outlast alerts when space runs out: repeated
     events are answered with them. Their events do not. A PostgreSQL gives space back by whole days:
-    there none of today goes, nor of those over the threshold, when space runs out.
+    there none of today goes, nor of those over the threshold, when space runs out. Feedback and
+    audit lines go for their age alone.
     """
 
     most_bytes: int
@@ -38,6 +39,8 @@ class Limits:
     least_verdicts: int = 1_000_000
     most_shadow: int = 1_000_000
     most_event_days: float = 30.0
+    most_feedback_days: float = 1095.0
+    most_audit_days: float = 365.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +176,17 @@ class Opinion:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditLine:
+    """A line of the audit log: a JSON object. ``at_s`` in seconds since the epoch; ``line_id`` is
+    its own, however often it is sent. ``serial`` grows in the order of recording; 0 until then."""
+
+    line_id: str
+    at_s: float
+    document: bytes
+    serial: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Size:
     """How much there is. ``used_bytes`` is without free pages, ``file_bytes`` all that lies on the
     disk; ``oldest_s`` is when the oldest verdict was recorded, None if there is none."""
@@ -261,6 +275,12 @@ class Store(Protocol):
 
     async def opinions_after(self, serial: int, limit: int) -> list[Opinion]:
         """The first things said after a serial, in order."""
+
+    async def audit(self, lines: Sequence[AuditLine]) -> None:
+        """Put lines of the audit log on record; those that are already stay as they are."""
+
+    async def audits(self, before: int | None, limit: int) -> list[AuditLine]:
+        """The last audit lines, newest first; those with a serial below ``before``."""
 
     async def trim(self, now_s: float, most: int) -> int:
         """Remove at most so many verdicts, and events whose verdict stays, that are beyond the

@@ -67,6 +67,8 @@ class Trimmer:
         gone += self._remove(connection, "ordinary", over, before_s, most - gone)
         before_s = now_s - limits.most_event_days * DAY_S
         gone += self._remove(connection, "event", 0, before_s, most - gone)
+        gone += _forget(connection, "feedback", now_s, limits.most_feedback_days, most - gone)
+        gone += _forget(connection, "audit", now_s, limits.most_audit_days, most - gone)
         before_s = now_s - limits.most_alert_days * DAY_S
         gone += self._remove(connection, "flagged", 0, before_s, most - gone)
         if gone == 0 and _pages(connection, "page_count", "freelist_count") > self._most_pages:
@@ -112,6 +114,17 @@ class Trimmer:
         """A file larger than it may be shrinks; otherwise free pages are used again."""
         if _pages(connection, "page_count") > self._most_pages:
             connection.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+
+
+def _forget(
+    connection: sqlite3.Connection, table: str, now_s: float, days: float, most: int
+) -> int:
+    """The oldest of what was said or done; its serials are microseconds since the epoch."""
+    before = int((now_s - days * DAY_S) * 1e6)
+    oldest = f"SELECT serial FROM {table} WHERE serial < ? ORDER BY serial LIMIT ?"
+    return connection.execute(
+        f"DELETE FROM {table} WHERE serial IN ({oldest})", (before, most)
+    ).rowcount
 
 
 def _pages(connection: sqlite3.Connection, whole: str, without: str | None = None) -> int:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from preprocessing.feedback import Disposition
-from services.storage import comparing, ledger, opinions, reading
+from services.storage import auditing, comparing, ledger, opinions, reading
 from services.storage.appending import Appender, mark, set_mark
 from services.storage.base import (
+    AuditLine,
     Comparison,
     Disagreement,
     EventPage,
@@ -119,6 +120,12 @@ class SqliteStore:
 
     async def opinions_after(self, serial: int, limit: int) -> list[Opinion]:
         return await self._database.read(lambda of: opinions.opinions_after(of, serial, limit))
+
+    async def audit(self, lines: Sequence[AuditLine]) -> None:
+        await self._database.write(lambda to: auditing.add(to, lines))
+
+    async def audits(self, before: int | None, limit: int) -> list[AuditLine]:
+        return await self._database.read(lambda of: auditing.last(of, before, limit))
 
     async def trim(self, now_s: float, most: int) -> int:
         return await self._database.write(lambda of: self._trimmer.trim(of, now_s, most))

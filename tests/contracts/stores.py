@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from preprocessing.event import AuthEvent
-from services.storage.base import Limits, Store, VerdictQuery
+from services.storage.base import AuditLine, Limits, Store, VerdictQuery
 from tests.unit.services.storage.batches import batch, verdict
 
 T = TypeVar("T")
@@ -81,3 +81,8 @@ SHADOW = batch(
     version="v2",
     path="bundles/v2",
 )
+
+
+def line(line_id: str, at_s: float = NOW_S) -> AuditLine:
+    """A line of the audit log."""
+    return AuditLine(line_id, at_s, msgspec.json.encode({"what": "admin", "target": line_id}))

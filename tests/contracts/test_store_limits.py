@@ -13,6 +13,7 @@ from tests.contracts.stores import (
     all_events,
     by_the_row,
     ids,
+    line,
     run,
     trimmed,
 )
@@ -133,3 +134,18 @@ def test_size_tells_what_there_is(make: Make) -> None:
         assert 0 < size.used_bytes <= size.file_bytes
 
     run(talk(make()))
+
+
+def test_what_was_said_and_done_goes_after_its_own_time(make: Make) -> None:
+    async def talk(store: Store) -> None:
+        await store.append([PEOPLE], 0.0)
+        for day in (0, 1, 40):
+            await store.say("a0", "safe", "kim", "", day * DAY_S)
+            await store.audit([line(f"l{day}", day * DAY_S)])
+        assert await trimmed(store, 21.5 * DAY_S, most=1) == 2
+        assert len(await store.opinions(limit=10)) == 3
+        assert [each.line_id for each in await store.audits(None, 10)] == ["l40"]
+        assert await trimmed(store, 31.5 * DAY_S) == 2 + 2
+        assert [each.at_s for each in await store.opinions(limit=10)] == [40 * DAY_S]
+
+    run(talk(make(most_feedback_days=30, most_audit_days=20)))

@@ -29,6 +29,7 @@ from tests.contracts.stores import (
     Make,
     all_events,
     ids,
+    line,
     run,
     trimmed,
 )
@@ -427,5 +428,35 @@ def test_what_was_said_outlives_the_verdict_and_can_be_taken_back(make: Make) ->
         assert undone is not None
         assert (undone.event, undone.whole) == (first.event, True)
         assert await store.opinions(limit=10) == [undone, first]
+
+    run(talk(make()))
+
+
+def test_audit_lines_newest_first_page_by_page(make: Make) -> None:
+    lines = [line(name) for name in ("a", "b", "c")]
+
+    async def talk(store: Store) -> None:
+        assert await store.audits(None, 10) == []
+        await store.audit(lines)
+        await store.audit([line("d", NOW_S - 3600.0)])
+        newest = await store.audits(None, 10)
+        assert [each.line_id for each in newest] == ["d", "c", "b", "a"]
+        assert [each.document for each in newest[1:]] == [each.document for each in lines[::-1]]
+        assert newest[0].at_s == NOW_S - 3600.0
+        assert await store.audits(None, 2) == newest[:2]
+        assert await store.audits(newest[1].serial, 1) == newest[2:3]
+        assert await store.audits(newest[3].serial, 10) == []
+
+    run(talk(make()))
+
+
+def test_an_audit_line_that_is_sent_again_is_there_once(make: Make) -> None:
+    async def talk(store: Store) -> None:
+        await store.audit([line("a"), line("b")])
+        first = await store.audits(None, 10)
+        await store.audit([line("b"), line("c"), line("c")])
+        found = await store.audits(None, 10)
+        assert [each.line_id for each in found] == ["c", "b", "a"]
+        assert found[1:] == first
 
     run(talk(make()))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from preprocessing.feedback import Disposition
 from services.storage.base import (
+    AuditLine,
     Comparison,
     Disagreement,
     EventPage,
@@ -20,7 +21,15 @@ from services.storage.base import (
 )
 from services.storage.migrations import on_postgres
 from services.storage.migrations.chain import BASE, POSTGRES_VERDICTS
-from services.storage.postgres import comparing, ledger, opinions, reading, timescale, trimming
+from services.storage.postgres import (
+    auditing,
+    comparing,
+    ledger,
+    opinions,
+    reading,
+    timescale,
+    trimming,
+)
 from services.storage.postgres.appending import Appender
 from services.storage.postgres.database import Connection, Database
 from services.storage.postgres.reading import Verdicts
@@ -117,6 +126,12 @@ class PostgresStore:
 
     async def opinions_after(self, serial: int, limit: int) -> list[Opinion]:
         return await self._database.read(lambda of: opinions.opinions_after(of, serial, limit))
+
+    async def audit(self, lines: Sequence[AuditLine]) -> None:
+        await self._database.write(lambda to: auditing.add(to, lines))
+
+    async def audits(self, before: int | None, limit: int) -> list[AuditLine]:
+        return await self._database.read(lambda of: auditing.last(of, before, limit))
 
     async def trim(self, now_s: float, most: int) -> int:
         return await self._database.write(lambda of: self._trimmer.trim(of, now_s, most))

@@ -43,6 +43,11 @@ _DELETE = """
         SELECT place, recorded FROM {table} ORDER BY place LIMIT $1) oldest WHERE recorded < $2)
 """
 _FOREVER = float("inf")
+# Serials are microseconds since the epoch.
+_FORGET = """
+    DELETE FROM {0} WHERE serial IN (
+        SELECT serial FROM {0} WHERE serial < $1 ORDER BY serial LIMIT $2)
+"""
 
 
 class Trimmer:
@@ -61,6 +66,14 @@ class Trimmer:
         if gone < most:
             before_s = now_s - self._limits.most_alert_days * DAY_S
             gone += await _delete(connection, "flagged", most - gone, before_s)
+        for table, keep in (
+            ("feedback", self._limits.most_feedback_days),
+            ("audit", self._limits.most_audit_days),
+        ):
+            if gone < most:
+                before = int((now_s - keep * DAY_S) * 1e6)
+                told = await connection.execute(_FORGET.format(table), before, most - gone)
+                gone += _count(told)
         return gone
 
     async def _shadow(self, connection: Connection, now_s: float, most: int) -> int:
