@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import asyncpg
+import numpy as np
 import pytest
 
 from services.recorder import Recorder, RecorderArgs
 from services.storage.base import Limits, VerdictQuery
 from services.storage.errors import StoreError, TooLong
+from services.storage.migrations import on_postgres
+from services.storage.migrations.chain import POSTGRES_VERDICTS
 from services.storage.postgres import answering, timescale
 from services.storage.postgres.store import PostgresStore
+from tests.contracts.stores import all_events
 from tests.unit.services.storage.batches import batch, encoded, verdict
 
 T = TypeVar("T")
@@ -116,6 +121,74 @@ def test_when_space_runs_out_days_go_but_today_and_what_is_flagged(postgres: str
 
     asyncio.run(talk())
     store.close()
+
+
+def test_events_go_before_their_verdicts_by_the_day(postgres: str) -> None:
+    store = PostgresStore(postgres, replace(ROOMY, most_event_days=7))
+
+    async def talk() -> None:
+        await store.append([batch(verdict("a"), verdict("b"), FLAGGED)], 0.0)
+        await store.append([batch(verdict("c"), at_s=DAY_S)], DAY_S)
+        assert await store.trim(7.9 * DAY_S, 1) == 0
+        assert [await store.trim(8 * DAY_S, 1) for _ in range(2)] == [2, 0]
+        assert await all_events(store, 0.0, 9e9, 10) == ["bad", "c"]
+        assert len((await store.page(VerdictQuery())).verdicts) == 4
+        kept = await store.get("a")
+        assert kept is not None
+        assert kept.event is None
+        assert await store.append([batch(verdict("late"))], 0.0) == 1
+        assert await all_events(store, 0.0, 2000.0, 10) == ["late", "bad"]
+
+    asyncio.run(talk())
+    store.close()
+
+
+def test_days_of_an_earlier_ztad_take_events(postgres: str, store: PostgresStore) -> None:
+    day = """INSERT INTO days VALUES ('1970-01-01', 0, 'infinity', '-infinity', 'infinity');
+             CREATE TABLE verdicts_19700101 PARTITION OF verdicts
+             FOR VALUES FROM ('1970-01-01') TO ('1970-01-02')"""
+
+    async def talk() -> None:
+        connection = await asyncpg.connect(postgres)
+        await on_postgres.move(connection, POSTGRES_VERDICTS, "0001", postgres)
+        await connection.execute(day)
+        await connection.close()
+        assert await store.append([batch(verdict("a"))], 0.0) == 1
+        assert await all_events(store, 0.0, 9e9, 10) == ["a"]
+
+    asyncio.run(talk())
+
+
+@pytest.mark.parametrize("limit", [1, 7, 300, 5000])
+def test_events_of_many_lines_in_order_of_time(store: PostgresStore, limit: int) -> None:
+    """Calls whose times overlap, late events among them, some flagged: as if of one table."""
+    kept = [
+        verdict(f"e{n:04}", *(["low", "unusual_rate"] if n % 7 == 0 else [])) for n in range(900)
+    ]
+    when = {each.event_id: 5000.0 + 0.3 * (n * 37 % 900) for n, each in enumerate(kept)}
+    when |= {"e0005": 10.0, "e0700": 10.0, "e0014": 3000.5}
+
+    async def talk() -> None:
+        for call in range(3):
+            mine = kept[call::3]
+            stamps = np.array([when[each.event_id] for each in mine])
+            events = [each.event_id.encode() for each in mine]
+            came = replace(batch(*mine), stamps=stamps.tobytes(), events=events)
+            await store.append([came], 0.0)
+        expected = sorted(when, key=lambda each: (when[each], int(each[1:]) % 3, each))
+        after, found = None, []
+        while True:
+            page = await store.events(10.0, 5250.0, after, limit)
+            found += [each.decode() for each in page.events]
+            after = page.after
+            if after is None:
+                break
+        assert found == [each for each in expected if when[each] < 5250.0]
+        got = await store.get("e0005")
+        assert got is not None
+        assert got.event == b"e0005"
+
+    asyncio.run(talk())
 
 
 def test_days_are_made_ahead_and_dropped(store: PostgresStore, postgres: str) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from services.storage.appending import manifest_checksum
 from services.storage.packing import NOTABLE_SCORE, pack
-from services.storage.postgres import days
+from services.storage.postgres import days, events
 from services.storage.postgres.database import Connection
 from services.wire import Recorded
 
@@ -66,7 +66,7 @@ class Shadow(NamedTuple):
     reason: str | None
 
 
-_VERDICT = (*Row._fields[:13], "day")
+_VERDICT = (*Row._fields[:12], "day")
 
 
 class Appender:
@@ -159,9 +159,16 @@ async def keep(connection: Connection, rows: list[Row], now_s: float) -> int:
     flagged = [row for row in rows if row.severity]
     await _copy(connection, "flagged", Row._fields, flagged)
     await connection.execute(_MARK, "flagged", len(flagged))
+    came = [
+        (row.stamp, row.place, row.event)
+        for row in rows
+        if not row.severity and row.event is not None
+    ]
+    await events.add(connection, today, came)
     if rows:
         stamps = np.array([row.stamp for row in rows])
-        await days.count(connection, today, len(rows) - len(flagged), stamps, now_s)
+        added = (len(rows) - len(flagged), len(came))
+        await days.count(connection, today, added, stamps, now_s)
     return len(rows)
 
 
@@ -192,7 +199,7 @@ async def _add(connection: Connection, rows: list[Row], today: date) -> list[Row
 
 def _of_day(row: Row, day: date) -> tuple[Any, ...]:
     """What is among the verdicts of a day: of a flagged one what it is counted and known by."""
-    return (*row[:9], None, None, None, None, day) if row.severity else (*row[:13], day)
+    return (*row[:9], None, None, None, day) if row.severity else (*row[:12], day)
 
 
 async def keep_shadow(connection: Connection, rows: list[Shadow]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from alerting.alert import SEVERITY_ORDER
 from services.storage.base import Comparison, Disagreement
 from services.storage.postgres.database import Connection
-from services.storage.postgres.reading import earliest_day
+from services.storage.postgres.days import earliest_day
 
 _PAIRS = """
     FROM shadow s JOIN bundles b USING (bundle)

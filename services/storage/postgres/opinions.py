@@ -11,12 +11,14 @@ from preprocessing.event import AuthEvent
 from preprocessing.feedback import Disposition
 from preprocessing.history import Evidence
 from services.storage.base import Opinion
+from services.storage.postgres import events
 from services.storage.postgres.database import Connection
 from services.storage.postgres.reading import findable
 
 _SUBJECT = """
-    SELECT place, user_id, stamp, address, baseline, event FROM flagged WHERE event_id = $1
-    UNION ALL SELECT place, user_id, stamp, address, baseline, event FROM verdicts
+    SELECT place, user_id, stamp, address, baseline, event, NULL::date AS day FROM flagged
+    WHERE event_id = $1 UNION ALL
+    SELECT place, user_id, stamp, address, baseline, NULL, day FROM verdicts
     WHERE event_id = $1 AND severity = 0 ORDER BY place LIMIT 1
 """
 _COLUMNS = "serial, event_id, user_id, disposition, at, by, comment, event, whole"
@@ -89,13 +91,21 @@ def _opinion(row: asyncpg.Record) -> Opinion:
     return Opinion(**told)
 
 
+async def _came(connection: Connection, row: asyncpg.Record) -> bytes | None:
+    """The event of a verdict, if it is kept."""
+    if row["day"] is None:
+        return row["event"]  # type: ignore[no-any-return]
+    return await events.find(connection, row["day"], row["stamp"], row["place"])
+
+
 async def _subject(connection: Connection, event_id: str) -> tuple[AuthEvent, bool] | None:
     """An event as it came, or what the record has of it and False."""
     if not findable(event_id):
         return None
     row = await connection.fetchrow(_SUBJECT, event_id)
-    if row is not None and row["event"] is not None:
-        return _EVENT.decode(row["event"]), True
+    came = None if row is None else await _came(connection, row)
+    if came is not None:
+        return _EVENT.decode(came), True
     if row is not None and row["baseline"] is not None:
         return _EVIDENCE.decode(row["baseline"]).event, True
     if row is not None:

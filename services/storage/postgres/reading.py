@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
-from datetime import date
 from typing import Any
 
 import asyncpg
 import numpy as np
 
 from alerting.alert import SEVERITY_ORDER, rank
-from preprocessing.event import MAX_AHEAD_S
-from services.storage.base import EventPage, Flagged, Kept, Page, Tail, VerdictQuery
+from services.storage.base import Flagged, Kept, Page, Tail, VerdictQuery
 from services.storage.packing import Frame, decode_frame, unpack
+from services.storage.postgres import events
 from services.storage.postgres.database import Connection
-from services.storage.postgres.days import day_of
+from services.storage.postgres.days import earliest_day
 from services.wire import Recorded
 
 _COLUMNS = "event_id, user_id, frame, document, place"
@@ -25,9 +24,10 @@ _FIRST = f"""
 """
 _GET = f"""
     SELECT v.*, b.version, b.path, b.manifest FROM (
-        SELECT {_COLUMNS}, recorded, features, baseline, event FROM flagged WHERE event_id = $1
-        UNION ALL SELECT {_COLUMNS}, recorded, features, baseline, event FROM verdicts
-        WHERE event_id = $1 AND severity = 0
+        SELECT {_COLUMNS}, recorded, features, baseline, event, NULL::date AS day, stamp
+        FROM flagged WHERE event_id = $1
+        UNION ALL SELECT {_COLUMNS}, recorded, features, baseline, NULL, day, stamp
+        FROM verdicts WHERE event_id = $1 AND severity = 0
     ) v JOIN frames f USING (frame) JOIN bundles b USING (bundle) ORDER BY place LIMIT 1
 """
 _FLAGGED = f"""
@@ -40,15 +40,6 @@ _UNOFFERED = f"""
 _NEWEST = f"""
     SELECT {_COLUMNS}, stamp FROM {{}} WHERE {{}} ORDER BY stamp DESC, place DESC LIMIT {{}}
 """
-# Of each table its own page, by its index of stamps; what is flagged is in its own.
-_EVENTS = """
-    SELECT stamp, place, event FROM (
-        (SELECT stamp, place, event FROM flagged WHERE {0} ORDER BY stamp, place LIMIT $5)
-        UNION ALL
-        (SELECT stamp, place, event FROM verdicts WHERE severity = 0 AND {0}
-         ORDER BY stamp, place LIMIT $5)
-    ) both_of_them ORDER BY stamp, place LIMIT $5
-""".format("stamp >= $1 AND stamp < $2 AND (stamp, place) > ($3, $4) AND event IS NOT NULL")
 _VERSION = (
     "frame = ANY(ARRAY(SELECT frame FROM frames JOIN bundles USING (bundle) WHERE version = {}))"
 )
@@ -80,7 +71,9 @@ class Verdicts:
         row = await connection.fetchrow(_GET, event_id) if findable(event_id) else None
         if row is None:
             return None
-        recorded_s, features, baseline, event, version, path, manifest = row[5:]
+        recorded_s, features, baseline, event, day, stamp, version, path, manifest = row[5:]
+        if day is not None:
+            event = await events.find(connection, day, stamp, row[4])
         verdict = await self._verdict(connection, row)
         return Kept(verdict, version, path, manifest, recorded_s, features, baseline, event)
 
@@ -137,30 +130,9 @@ class Verdicts:
         return unpack(frame, event_id, user_id, document)
 
 
-async def events(
-    connection: Connection,
-    since_s: float,
-    until_s: float,
-    after: tuple[float, int] | None,
-    limit: int,
-) -> EventPage:
-    """The oldest events of a span that come after a cursor."""
-    stamp, place = after or (since_s, 0)
-    begin_s = max(since_s, stamp)
-    rows = await connection.fetch(_EVENTS, begin_s, until_s, stamp, place, limit + 1)
-    shown = rows[:limit]
-    after = (shown[-1][0], shown[-1][1]) if len(rows) > limit else None
-    return EventPage([row[2] for row in shown], after)
-
-
 async def mark(connection: Connection, name: str) -> int:
     """A number that is kept beside the verdicts: a place, or how many there are of a kind."""
     return int(await connection.fetchval("SELECT value FROM marks WHERE name = $1", name))
-
-
-def earliest_day(since_s: float) -> date:
-    """No event since then was recorded before this day."""
-    return max(date(1970, 1, 1), day_of(max(0.0, since_s - MAX_AHEAD_S)))
 
 
 def _place(row: asyncpg.Record) -> int:

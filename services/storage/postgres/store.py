@@ -24,9 +24,9 @@ from services.storage.migrations.chain import BASE, POSTGRES_VERDICTS
 from services.storage.postgres import (
     auditing,
     comparing,
+    events,
     ledger,
     opinions,
-    reading,
     timescale,
     trimming,
 )
@@ -69,9 +69,7 @@ class PostgresStore:
     async def events(
         self, since_s: float, until_s: float, after: tuple[float, int] | None, limit: int
     ) -> EventPage:
-        return await self._database.read(
-            lambda of: reading.events(of, since_s, until_s, after, limit)
-        )
+        return await self._database.read(lambda of: events.page(of, since_s, until_s, after, limit))
 
     async def flagged(self, after: int | None, limit: int) -> Tail:
         return await self._database.read(lambda of: self._verdicts.flagged(of, after, limit))

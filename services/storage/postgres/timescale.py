@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Literal
 
 from services.storage.postgres.database import Connection
+from services.storage.postgres.days import TABLES
 
 #: Under the Apache licence there are hypertables alone, without compression or continuous
 #: aggregates (docs.timescale.com/about/latest/timescaledb-editions).
@@ -19,10 +20,10 @@ _EDITION = """
 """
 # A partitioned table cannot become a hypertable, so an ordinary one takes its place.
 _HYPERTABLE = (
-    "CREATE TABLE verdicts_as_chunks (LIKE verdicts INCLUDING ALL)",
-    "DROP TABLE verdicts CASCADE",
-    "ALTER TABLE verdicts_as_chunks RENAME TO verdicts",
-    """SELECT create_hypertable('verdicts', 'day', chunk_time_interval => interval '1 day',
+    "CREATE TABLE {0}_as_chunks (LIKE {0} INCLUDING ALL)",
+    "DROP TABLE {0} CASCADE",
+    "ALTER TABLE {0}_as_chunks RENAME TO {0}",
+    """SELECT create_hypertable('{0}', 'day', chunk_time_interval => interval '1 day',
            create_default_indexes => false)""",
 )
 _BY_HOUR = """
@@ -34,7 +35,10 @@ BY_HOUR = _BY_HOUR.format("VIEW verdicts_by_hour", "day")
 _COMPRESSED = (
     """ALTER TABLE verdicts SET (timescaledb.compress, timescaledb.compress_segmentby = 'user_id',
            timescaledb.compress_orderby = 'stamp DESC, place DESC')""",
+    """ALTER TABLE events SET (timescaledb.compress,
+           timescaledb.compress_orderby = 'first_stamp DESC')""",
     "SELECT add_compression_policy('verdicts', compress_after => interval '7 days')",
+    "SELECT add_compression_policy('events', compress_after => interval '7 days')",
 )
 _CONTINUOUS = (
     _BY_HOUR.format(
@@ -59,9 +63,8 @@ def instead(of: Edition | None) -> list[str]:
     """What turns fresh, empty tables into those of an edition; nothing without the extension."""
     if of is None:
         return []
-    if of == "apache":
-        return [*_HYPERTABLE, BY_HOUR]
-    return [*_HYPERTABLE, *_COMPRESSED, *_CONTINUOUS]
+    made = [each.format(table) for table in TABLES for each in _HYPERTABLE]
+    return [*made, BY_HOUR] if of == "apache" else [*made, *_COMPRESSED, *_CONTINUOUS]
 
 
 async def adopt(connection: Connection) -> None:

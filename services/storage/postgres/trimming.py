@@ -8,7 +8,7 @@ what is flagged.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import asyncpg
 
@@ -28,7 +28,8 @@ LOCK_MS = 500
 
 _SIZE = """
     SELECT sum(pg_total_relation_size(oid))::bigint FROM (
-        SELECT inhrelid AS oid FROM pg_inherits WHERE inhparent = 'verdicts'::regclass
+        SELECT inhrelid AS oid FROM pg_inherits
+        WHERE inhparent IN ('verdicts'::regclass, 'events'::regclass)
         UNION ALL VALUES ('flagged'::regclass), ('shadow'::regclass)
     ) tables
 """
@@ -89,6 +90,10 @@ class Trimmer:
         over = [day for day in known if day.end_s <= now_s - self._limits.most_days * DAY_S]
         if over:
             return await _drop(connection, over)
+        events_s = now_s - self._limits.most_event_days * DAY_S
+        stale = [day for day in known if day.end_s <= events_s and day.events]
+        if stale:
+            return await _drop_events(connection, stale)
         beyond = self._beyond(known)
         oldest = next((day for day in known if day.ordinary), None)
         if oldest is not None and beyond > 0:
@@ -135,21 +140,34 @@ async def size(connection: Connection) -> Size:
 
 
 async def _drop(connection: Connection, over: Sequence[Day]) -> int:
+    dropped = await _locked(connection, days.drop, over)
+    return sum(day.ordinary for day in dropped)
+
+
+async def _drop_events(connection: Connection, stale: Sequence[Day]) -> int:
+    dropped = await _locked(connection, days.drop_events, stale)
+    return sum(day.events for day in dropped)
+
+
+async def _locked(
+    connection: Connection, drop: Callable[[Connection, Day], Awaitable[None]], which: Sequence[Day]
+) -> Sequence[Day]:
+    """Those that were dropped: none while somebody reads."""
     try:
         async with connection.transaction():
             await connection.execute(f"SET LOCAL lock_timeout = {LOCK_MS}")
-            for day in over:
-                await days.drop(connection, day)
+            for day in which:
+                await drop(connection, day)
     except asyncpg.LockNotAvailableError:
-        LOG.info("verdicts of %s are dropped later: somebody reads them", over[0].day)
-        return 0
-    return sum(day.ordinary for day in over)
+        LOG.info("what was recorded on %s is dropped later: somebody reads it", which[0].day)
+        return ()
+    return which
 
 
 async def _thin(connection: Connection, day: Day, most: int) -> int:
     gone = _count(await connection.execute(_OLDEST_OF_DAY, day.day, most))
-    await connection.execute("UPDATE days SET ordinary = ordinary - $2 WHERE day = $1",
-                             day.day, gone)  # fmt: skip
+    thinned = "UPDATE days SET ordinary = ordinary - $2 WHERE day = $1"
+    await connection.execute(thinned, day.day, gone)
     return gone
 
 
