@@ -30,6 +30,7 @@ COMMANDS: dict[str, str] = {
     "feedback": "services.commands.feedback",
     "store": "services.commands.store",
     "history": "services.commands.history",
+    "replay": "services.commands.replay",
     "doctor": "services.commands.doctor",
     "demo": "services.commands.demo",
     "bench": "services.commands.bench",

@@ -39,13 +39,13 @@ def diff(args: argparse.Namespace) -> int:
         document = {
             "versions": [first.version, second.version],
             "differences": differences,
-            "events": compared and _document(compared),
+            "events": compared and document_of(compared),
         }
         sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(document)) + b"\n")
         return 0
     _show_differences(differences, (first.version, second.version), sys.stdout)
     if compared is not None:
-        _show(compared, (first.version, second.version), sys.stdout)
+        show(compared, (first.version, second.version), sys.stdout)
     return 0
 
 
@@ -75,7 +75,8 @@ def _label(labels: Labels | None, event_id: str) -> bool | None:
     return labels.types.get(event_id) is not None
 
 
-def _document(compared: Comparison) -> dict[str, Any]:
+def document_of(compared: Comparison) -> dict[str, Any]:
+    """The same for machines."""
     first, second = compared.judged
     return {
         "scored": compared.events,
@@ -124,7 +125,8 @@ def _show_differences(
     console(stream).print(table if differences else "both were made alike")
 
 
-def _show(compared: Comparison, versions: tuple[str, str], stream: TextIO) -> None:
+def show(compared: Comparison, versions: tuple[str, str], stream: TextIO) -> None:
+    """What differs between the verdicts of two versions, as tables."""
     from services.commands.findings import console
 
     shown = console(stream)

@@ -156,8 +156,12 @@ def where_of(args: argparse.Namespace, settings: Settings) -> str:
 
     if args.store_dir is not None:
         return str(args.store_dir)
-    database = checked_database(args.database or settings.database)
-    return database or str(settings.home / "store" / str(PORT))
+    return checked_database(args.database) or default_store(settings)
+
+
+def default_store(settings: Settings) -> str:
+    """The store of ``ztad serve`` where nothing is said: an address, or a folder."""
+    return settings.database or str(settings.home / "store" / str(PORT))
 
 
 def _refused(why: str) -> int:

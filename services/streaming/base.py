@@ -169,9 +169,11 @@ class Broker(Protocol):
     def sink(self) -> Sink:
         """Somewhere to write to."""
 
-    def read(self, topic: str, *, since_s: float | None = None) -> Iterator[Message]:
-        """All messages up to the end as it is now, partition by partition; from the first one
-        not older than ``since_s`` (seconds since the epoch) on. No group is involved.
+    def read(
+        self, topic: str, *, since_s: float | None = None, partition: int | None = None
+    ) -> Iterator[Message]:
+        """All messages up to the end as it is now, partition by partition, or of one; from the
+        first one not older than ``since_s`` (seconds since the epoch) on. No group is involved.
 
         Raises :class:`TopicUnusable` and :class:`BrokerAway`.
         """

@@ -97,11 +97,13 @@ class KafkaBroker:
     def sink(self) -> KafkaSink:
         return KafkaSink(self._connection)
 
-    def read(self, topic: str, *, since_s: float | None = None) -> Iterator[Message]:
-        partitions = range(self.partitions(topic))
+    def read(
+        self, topic: str, *, since_s: float | None = None, partition: int | None = None
+    ) -> Iterator[Message]:
+        every = range(self.partitions(topic))
         consumer = _consumer(self._connection, "ztad-reader")
         try:
-            for number in partitions:
+            for number in every if partition is None else [partition]:
                 yield from _read(consumer, TopicPartition(topic, number), since_s)
         finally:
             consumer.close()

@@ -63,10 +63,13 @@ class MemoryBroker:
     def sink(self) -> MemorySink:
         return MemorySink(self)
 
-    def read(self, topic: str, *, since_s: float | None = None) -> Iterator[Message]:
+    def read(
+        self, topic: str, *, since_s: float | None = None, partition: int | None = None
+    ) -> Iterator[Message]:
         self._answer()
         since_ms = -1 if since_s is None else int(since_s * 1000)
-        for log in [list(log) for log in self._logs(topic)]:
+        logs = [list(log) for log in self._logs(topic)]
+        for log in logs if partition is None else [logs[partition]]:
             yield from (message for message in log if message.timestamp_ms >= since_ms)
 
     def expel(self, source: MemorySource) -> None:

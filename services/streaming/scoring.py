@@ -191,7 +191,11 @@ class Traces:
         return {index: parent for index, parent in self.parents.items() if parent[-1:] == "1"}
 
 
-def _ids(messages: Sequence[Message]) -> list[str]:
+def id_by_place(message: Message) -> str:
     """What an event without an id is called: by its place, which a second reading does not
     change."""
-    return [f"{message.topic}-{message.partition}-{message.offset}" for message in messages]
+    return f"{message.topic}-{message.partition}-{message.offset}"
+
+
+def _ids(messages: Sequence[Message]) -> list[str]:
+    return [id_by_place(message) for message in messages]
