@@ -39,7 +39,7 @@ class NewerSchema(StoreError):
             where,
             f"has schema {found}, this ztad knows {known} at most",
             "use the ztad that wrote it ('ztad store downgrade' of that one leads back), or "
-            "move the file away to begin a new one",
+            "begin anew: move the file away, or name another database",
             lasting=True,
         )
 
