@@ -165,6 +165,10 @@ class Database:
             self._writer = None
 
     async def _end(self) -> None:
+        if under_way := asyncio.all_tasks() - {asyncio.current_task()}:
+            _, late = await asyncio.wait(under_way, timeout=CLOSE_S)
+            for task in late:
+                task.cancel()
         try:
             async with asyncio.timeout(CLOSE_S), self._writing:
                 if self._readers is not None:
@@ -175,6 +179,7 @@ class Database:
             if self._readers is not None:
                 self._readers.terminate()
         self._drop_writer()
+        await asyncio.sleep(0)  # a connection that was left is closed by the next step of the loop
 
 
 async def _nothing(connection: Connection) -> None:
