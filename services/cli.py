@@ -31,6 +31,7 @@ COMMANDS: dict[str, str] = {
     "store": "services.commands.store",
     "history": "services.commands.history",
     "replay": "services.commands.replay",
+    "dlq": "services.commands.dlq",
     "doctor": "services.commands.doctor",
     "demo": "services.commands.demo",
     "bench": "services.commands.bench",

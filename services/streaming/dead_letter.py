@@ -21,6 +21,8 @@ Reason = Literal[
     "unscorable",  # a stage fails at this one event, again and again
 ]
 TRACEPARENT = "traceparent"
+#: How often a message was sent once more.
+RETRIES = "ztad-retries"
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +54,12 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
         """``topic:partition:offset`` of the original."""
         return letter_id(self.topic, self.partition, self.offset)
 
+    @property
+    def retries(self) -> int:
+        """How often the message was sent once more before."""
+        told = dict(self.headers).get(RETRIES, b"0")
+        return int(told) if told.isdigit() else 0
+
     def original(self) -> Outgoing:
         """The message as it came, to be sent once more; ValueError if its bytes were not kept."""
         if self.value is None and self.value_bytes:
@@ -59,7 +67,9 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
                 f"{self.id}: {self.value_bytes:,} bytes were too many for the dead-letter topic; "
                 f"read them at offset {self.offset} of {self.topic}"
             )
-        return Outgoing(self.topic, self.value, self.key, self.headers)
+        others = [header for header in self.headers if header[0] != RETRIES]
+        headers = [*others, (RETRIES, b"%d" % (self.retries + 1))]
+        return Outgoing(self.topic, self.value, self.key, headers)
 
 
 _ENCODER = msgspec.json.Encoder()
