@@ -6,18 +6,22 @@ import hashlib
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from models.manifest import MANIFEST
+from services.storage import events
 from services.storage.packing import NOTABLE_SCORE, Packed, pack
 from services.wire import Recorded
 
 _VERDICT = "INSERT OR IGNORE INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_EVENT = "INSERT INTO events SELECT ?1, ?2"
 _EVIDENCE = "INSERT INTO evidence SELECT ?1, ?2, ?3, ?4, ?5"
 # An event that was there before keeps what is beside its own verdict.
 _OF_A_VERDICT = " WHERE EXISTS (SELECT 1 FROM verdicts WHERE place = ?1)"
+_PLACES = "SELECT place FROM verdicts WHERE place BETWEEN ? AND ?"
+_SEVERITY = 7
+"""Column of a verdict."""
 _SHADOW = "INSERT OR IGNORE INTO shadow VALUES (?, ?, ?, ?, ?, ?, ?)"
 _BUNDLE = """
     INSERT INTO bundles (version, manifest, path) VALUES (?, ?, ?)
@@ -75,12 +79,14 @@ class Appender:
     ) -> int:
         before = place = mark(connection, "place")
         counts = {"ordinary": 0, "flagged": 0, "shadow": 0}
+        ordinary: dict[int, bytes] = {}
         for recorded in batches:
             if recorded.shadow:
                 counts["shadow"] += self._add_shadow(connection, recorded, place, now_s)
             else:
-                counts["ordinary"] += self._add(connection, recorded, place, now_s)
+                counts["ordinary"] += self._add(connection, recorded, place, now_s, ordinary)
             place += len(recorded.event_ids)
+        events.add(connection, ordinary, now_s)
         (flagged,) = connection.execute(
             "SELECT count(*) FROM verdicts WHERE severity > 0 AND place > ?", (before,)
         ).fetchone()
@@ -94,8 +100,14 @@ class Appender:
         return sum(counts.values())
 
     def _add(
-        self, connection: sqlite3.Connection, recorded: Recorded, place: int, now_s: int
+        self,
+        connection: sqlite3.Connection,
+        recorded: Recorded,
+        place: int,
+        now_s: int,
+        ordinary: dict[int, bytes],
     ) -> int:
+        """The events of ordinary verdicts go into ``ordinary``."""
         bundle = self._bundle(connection, recorded)
         stamps, width = _stamps(recorded), 4 * recorded.columns
         verdicts, evidence = [], []
@@ -114,8 +126,7 @@ class Appender:
         added = connection.executemany(_VERDICT, verdicts).rowcount
         only = "" if added == len(verdicts) else _OF_A_VERDICT
         connection.executemany(_EVIDENCE + only, evidence)
-        events = enumerate(recorded.events, place - len(verdicts) + 1)
-        connection.executemany(_EVENT + only, events)
+        events.add_flagged(connection, _beside(connection, recorded, verdicts, added, ordinary))
         return added
 
     def _add_shadow(
@@ -143,6 +154,27 @@ class Appender:
             (known,) = connection.execute(_FRAME, (frame, bundle)).fetchone()
             self._frames[frame, bundle] = known
         return known
+
+
+def _beside(
+    connection: sqlite3.Connection,
+    recorded: Recorded,
+    verdicts: Sequence[tuple[Any, ...]],
+    added: int,
+    ordinary: dict[int, bytes],
+) -> dict[int, bytes]:
+    """The events of new verdicts over the threshold; those of others go into ``ordinary``."""
+    flagged: dict[int, bytes] = {}
+    if not recorded.events:
+        return flagged
+    new = None
+    if added != len(verdicts):
+        span = (verdicts[0][0], verdicts[-1][0])
+        new = {place for (place,) in connection.execute(_PLACES, span)}
+    for row, event in zip(verdicts, recorded.events, strict=True):
+        if new is None or row[0] in new:
+            (flagged if row[_SEVERITY] else ordinary)[row[0]] = event
+    return flagged
 
 
 def _packed(recorded: Recorded) -> list[tuple[str, Packed]]:

@@ -10,11 +10,12 @@ import msgspec
 from preprocessing.event import AuthEvent
 from preprocessing.feedback import Disposition
 from preprocessing.history import Evidence
+from services.storage import events
 from services.storage.base import Opinion
 
 _SUBJECT = """
-    SELECT v.user_id, v.stamp, v.address, e.baseline, c.event FROM verdicts v
-    LEFT JOIN evidence e USING (place) LEFT JOIN events c USING (place) WHERE v.event_id = ?
+    SELECT v.user_id, v.stamp, v.address, e.baseline, v.place, c.event FROM verdicts v
+    LEFT JOIN evidence e USING (place) LEFT JOIN flagged_events c USING (place) WHERE v.event_id = ?
 """
 _COLUMNS = "serial, event_id, user_id, disposition, at, by, comment, event, whole"
 _EVIDENCE = msgspec.msgpack.Decoder(Evidence)
@@ -80,8 +81,9 @@ def _found(connection: sqlite3.Connection, where: str, *values: object) -> list[
 def _subject(connection: sqlite3.Connection, event_id: str) -> tuple[AuthEvent, bool] | None:
     """An event as it came, or what the record has of it and False."""
     row = connection.execute(_SUBJECT, (event_id,)).fetchone()
-    if row is not None and row[4] is not None:
-        return _EVENT.decode(row[4]), True
+    event = None if row is None else events.event(connection, *row[4:])
+    if event is not None:
+        return _EVENT.decode(event), True
     if row is not None and row[3] is not None:
         return _EVIDENCE.decode(row[3]).event, True
     if row is not None:

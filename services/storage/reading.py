@@ -11,23 +11,19 @@ from typing import Any
 import numpy as np
 
 from alerting.alert import SEVERITY_ORDER, rank
+from services.storage import events
 from services.storage.appending import mark
-from services.storage.base import EventPage, Flagged, Kept, Page, Tail, VerdictQuery
+from services.storage.base import Flagged, Kept, Page, Tail, VerdictQuery
 from services.storage.packing import Frame, decode_frame, unpack
 from services.wire import Recorded
 
 _COLUMNS = "v.event_id, v.user_id, v.frame, v.document"
 _FIRST = f"SELECT {_COLUMNS} FROM verdicts v WHERE v.event_id IN (SELECT value FROM json_each(?))"
 _GET = f"""
-    SELECT {_COLUMNS}, v.recorded, b.version, b.path, b.manifest, e.features, e.baseline, c.event
+    SELECT {_COLUMNS}, v.recorded, b.version, b.path, b.manifest, e.features, e.baseline, v.place,
+        c.event
     FROM verdicts v JOIN frames f USING (frame) JOIN bundles b USING (bundle)
-    LEFT JOIN evidence e USING (place) LEFT JOIN events c USING (place) WHERE v.event_id = ?
-"""
-_EVENTS = """
-    SELECT v.stamp, v.place, e.event
-    FROM verdicts v INDEXED BY verdicts_by_time CROSS JOIN events e USING (place)
-    WHERE v.stamp >= ? AND v.stamp < ? AND (v.stamp > ? OR v.place > ?)
-    ORDER BY v.stamp, v.place LIMIT ?
+    LEFT JOIN evidence e USING (place) LEFT JOIN flagged_events c USING (place) WHERE v.event_id = ?
 """
 _FLAGGED = f"""
     SELECT {_COLUMNS}, v.place, v.severity FROM verdicts v INDEXED BY flagged_by_place
@@ -66,8 +62,9 @@ class Verdicts:
         row = connection.execute(_GET, (event_id,)).fetchone()
         if row is None:
             return None
-        recorded_s, version, path, manifest, features, baseline, event = row[4:]
+        recorded_s, version, path, manifest, features, baseline, place, flagged = row[4:]
         verdict = self._verdict(connection, row)
+        event = events.event(connection, place, flagged)
         return Kept(verdict, version, path, manifest, recorded_s, features, baseline, event)
 
     def flagged(self, connection: sqlite3.Connection, after: int | None, limit: int) -> Tail:
@@ -118,21 +115,6 @@ class Verdicts:
             ).fetchone()
             frame = self._frames[number] = decode_frame(encoded)
         return unpack(frame, event_id, user_id, document)
-
-
-def events(
-    connection: sqlite3.Connection,
-    since_s: float,
-    until_s: float,
-    after: tuple[float, int] | None,
-    limit: int,
-) -> EventPage:
-    """The oldest events of a span that come after a cursor."""
-    stamp, place = after or (since_s, 0)
-    given = (max(since_s, stamp), until_s, stamp, place, limit + 1)
-    rows = connection.execute(_EVENTS, given).fetchall()
-    shown = rows[:limit]
-    return EventPage([row[2] for row in shown], shown[-1][:2] if len(rows) > limit else None)
 
 
 def _newest(connection: sqlite3.Connection, query: VerdictQuery) -> list[tuple[float, int]]:

@@ -8,19 +8,17 @@ from typing import Literal
 
 from services.storage.appending import mark
 from services.storage.base import Limits
+from services.storage.events import MOST_IN_BLOCK
 
 DAY_S = 86400.0
 #: Pages given back to the disk in one step: 2 MiB, which takes some 20 ms.
 VACUUM_PAGES = 512
 
-Kind = Literal["shadow", "event", "ordinary", "flagged"]
-"""What goes of itself; an "event" is that of an ordinary verdict, which stays."""
+Kind = Literal["shadow", "events", "ordinary", "flagged"]
+"""What goes of itself; "events" are blocks of those of ordinary verdicts, which stay."""
 
 _SHADOW = "SELECT place, recorded FROM shadow WHERE place > ? ORDER BY place"
-_EVENT = """
-    SELECT e.place, v.recorded FROM events e CROSS JOIN verdicts v USING (place)
-    WHERE e.place > ? AND v.severity = 0 ORDER BY e.place
-"""
+_EVENTS = "SELECT place, recorded FROM events WHERE place > ? ORDER BY place"
 _ORDINARY = """
     SELECT place, recorded FROM verdicts NOT INDEXED
     WHERE place > ? AND severity = 0 ORDER BY place
@@ -31,16 +29,15 @@ _FLAGGED = """
 """
 _OLDEST: dict[Kind, str] = {
     "shadow": _SHADOW,
-    "event": _EVENT,
+    "events": _EVENTS,
     "ordinary": _ORDINARY,
     "flagged": _FLAGGED,
 }
-_VERDICT_TABLES = ("verdicts", "evidence", "events")
 _TABLES: dict[Kind, tuple[str, ...]] = {
     "shadow": ("shadow",),
-    "event": ("events",),
-    "ordinary": _VERDICT_TABLES,
-    "flagged": _VERDICT_TABLES,
+    "events": ("events",),
+    "ordinary": ("verdicts", "evidence"),
+    "flagged": ("verdicts", "evidence", "flagged_events"),
 }
 
 
@@ -66,7 +63,7 @@ class Trimmer:
         over = ordinary - (ordinary if limits.most_verdicts is None else limits.most_verdicts)
         gone += self._remove(connection, "ordinary", over, before_s, most - gone)
         before_s = now_s - limits.most_event_days * DAY_S
-        gone += self._remove(connection, "event", 0, before_s, most - gone)
+        gone += self._remove(connection, "events", 0, before_s, _blocks(most - gone))
         gone += _forget(connection, "feedback", now_s, limits.most_feedback_days, most - gone)
         gone += _forget(connection, "audit", now_s, limits.most_audit_days, most - gone)
         before_s = now_s - limits.most_alert_days * DAY_S
@@ -82,7 +79,7 @@ class Trimmer:
         steps: tuple[tuple[Kind, int], ...] = (
             ("shadow", shadow),
             ("ordinary", ordinary - self._limits.least_verdicts),
-            ("event", most),
+            ("events", _blocks(most)),
             ("flagged", flagged),
             ("ordinary", ordinary),
         )
@@ -106,6 +103,8 @@ class Trimmer:
                 places.append((place,))
         for table in _TABLES[kind]:
             connection.executemany(f"DELETE FROM {table} WHERE place = ?", places)
+        if kind == "ordinary" and places:  # and all before; those over the threshold have their own
+            connection.execute("DELETE FROM events WHERE place <= ?", places[-1])
         change = (len(places), kind)
         connection.execute("UPDATE marks SET value = value - ? WHERE name = ?", change)
         return len(places)
@@ -114,6 +113,11 @@ class Trimmer:
         """A file larger than it may be shrinks; otherwise free pages are used again."""
         if _pages(connection, "page_count") > self._most_pages:
             connection.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+
+
+def _blocks(events: int) -> int:
+    """So many blocks hold about so many events."""
+    return -(-events // MOST_IN_BLOCK)
 
 
 def _forget(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from preprocessing.feedback import Disposition
-from services.storage import auditing, comparing, ledger, opinions, reading
+from services.storage import auditing, comparing, events, ledger, opinions
 from services.storage.appending import Appender, mark, set_mark
 from services.storage.base import (
     AuditLine,
@@ -63,9 +63,7 @@ class SqliteStore:
     async def events(
         self, since_s: float, until_s: float, after: tuple[float, int] | None, limit: int
     ) -> EventPage:
-        return await self._database.read(
-            lambda of: reading.events(of, since_s, until_s, after, limit)
-        )
+        return await self._database.read(lambda of: events.page(of, since_s, until_s, after, limit))
 
     async def flagged(self, after: int | None, limit: int) -> Tail:
         return await self._database.read(lambda of: self._verdicts.flagged(of, after, limit))

@@ -1,4 +1,9 @@
-"""Events as they came, an encoded ``AuthEvent`` each, under the place of its verdict."""
+"""Events as they came.
+
+``flagged_events`` has an encoded ``AuthEvent`` under the place of each verdict over the threshold.
+Those of other verdicts are in ``events``, many in one compressed block (``storage/events.py``)
+with the first and the last of their places.
+"""
 
 from alembic import op
 
@@ -9,10 +14,19 @@ LOSES = "every event as it came; verdicts and the evidence of notable ones stay"
 
 
 def upgrade() -> None:
-    """Make their table."""
-    op.execute("CREATE TABLE events (place INTEGER PRIMARY KEY, event BLOB NOT NULL)")
+    """Make their tables."""
+    op.execute("""
+        CREATE TABLE events (
+            place INTEGER PRIMARY KEY,
+            first INTEGER NOT NULL,
+            recorded INTEGER NOT NULL,
+            block BLOB NOT NULL
+        )
+    """)
+    op.execute("CREATE TABLE flagged_events (place INTEGER PRIMARY KEY, event BLOB NOT NULL)")
 
 
 def downgrade() -> None:
-    """Drop it."""
-    op.execute("DROP TABLE events")
+    """Drop them."""
+    for table in ("events", "flagged_events"):
+        op.execute(f"DROP TABLE {table}")
