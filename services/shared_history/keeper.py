@@ -23,6 +23,8 @@ _LOG = logging.getLogger(__name__)
 
 #: After so many pieces callers wait however much is left, or a busy replica would never be done.
 MOST_PIECES = 200
+#: After so many attempts without a base, some seconds, nobody is there who could write one.
+MOST_BASELESS = 3
 #: Keys are renewed this often, seconds; before a snapshot whose writer died at the last moment is
 #: taken for an unfinished one.
 RENEW_S = 1200.0
@@ -37,6 +39,7 @@ class Keeper:
         self._log = log
         self._grown_from = grown_from
         self._snapshot_bytes = 0
+        self._baseless = 0
         self._renewed_s = time.monotonic()
         self._using = threading.Lock()
         self._stop = threading.Event()
@@ -44,7 +47,8 @@ class Keeper:
 
     def start(self) -> None:
         """Begin, with the first attempt to get in step made at once."""
-        self.mend()
+        if not self.mend():
+            _LOG.error("shared history: beginning alone (%s)", self._replica.apart)
         self._thread.start()
 
     def close(self) -> None:
@@ -150,7 +154,12 @@ class Keeper:
         replica = self._replica
         found = self._log.base()
         if found is None:
-            raise HistoryError("the snapshot in Redis is not whole")
+            self._baseless += 1
+            newest = self._log.disown()
+            if self._baseless > MOST_BASELESS:
+                self._reclaim(newest)
+            raise HistoryError("the snapshot in Redis is not whole, or was replaced just now")
+        self._baseless = 0
         copy = Copy(EmbeddedHistory(replica.history.settings), found.as_of, found.name)
         copy.history.restore(found.state)
         self._snapshot_bytes = len(found.state)
@@ -165,6 +174,17 @@ class Keeper:
                 continue
             replica.join(copy)
         return True
+
+    def _reclaim(self, newest: str) -> None:
+        """Nobody else has a whole history any more: what this replica knows is the history."""
+        replica, token = self._replica, self._log.lock()
+        if token is None:
+            return
+        with replica.lock:
+            state = replica.history.snapshot()
+        _LOG.error("shared history: lost by Redis, which evicts keys; begun anew from this replica")
+        self._log.commit(token, newest, state, self._grown_from, replaced=True)
+        self._baseless = 0
 
     def _step(self, copy: Copy, log: RedisLog) -> bool:
         """Do in a copy what others did, and one piece of what waits; False if there is more.

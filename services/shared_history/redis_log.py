@@ -158,6 +158,13 @@ class RedisLog:
             return None
         return Base(about[b"chunks"].decode(), about[b"id"].decode(), state)
 
+    def disown(self) -> str:
+        """The base is not whole: there is none. Whoever is abreast of the log writes another.
+        Gives the newest entry of the log."""
+        self._asked(self._redis.delete, self._base)
+        newest = self._asked(self._redis.xrevrange, self._log, count=1)
+        return newest[0][0].decode() if newest else ""
+
     def status(self) -> Status | None:
         """How the log is; None if there is none."""
         about = self._asked(self._redis.hgetall, self._base)
@@ -254,6 +261,8 @@ class RedisLog:
         try:
             return ask(*args, **options)
         except (RedisError, OSError) as error:
+            # The next attempt may well lead to another server of the same name.
+            self._redis.connection_pool.disconnect()
             raise LogUnavailable(f"{type(error).__name__}: {error}") from None
 
 

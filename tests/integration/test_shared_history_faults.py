@@ -231,6 +231,36 @@ def test_a_history_is_replaced_under_running_replicas(server: OwnRedis, replica:
     assert_equal(one, other)
 
 
+def test_an_evicted_snapshot_is_written_again_by_who_knows(server: OwnRedis, replica: Make) -> None:
+    one = replica()
+    see(one, "x")
+    with server.client as client:
+        client.delete(*client.keys("*:snapshot:*"))
+    other = replica()
+    assert other.apart
+    see(one, "y")
+    one._keeper._tend()
+    mend(other)
+    assert see(other, "x", "y", "z") == [True, True, False]
+    assert_equal(one, other)
+
+
+def test_an_evicted_snapshot_that_nobody_knows_is_not_waited_for(
+    server: OwnRedis, replica: Make
+) -> None:
+    one = replica()
+    see(one, "gone")
+    one.close()
+    with server.client as client:
+        client.delete(*client.keys("*:snapshot:*"))
+    other = replica()
+    see(other, "alone")
+    while not other._keeper.mend():
+        assert other.apart
+    assert see(other, "gone", "alone") == [False, True]
+    assert_equal(other, replica())
+
+
 def test_a_replica_killed_in_the_middle_of_its_work(server: OwnRedis) -> None:
     name = uuid4().hex
     history = SharedHistory(Where(url=server.url, name=name), sharing=STILL)
