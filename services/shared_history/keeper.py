@@ -16,7 +16,7 @@ import msgspec
 from preprocessing.embedded import EmbeddedHistory
 from preprocessing.history import HistoryError
 from services.shared_history.operations import repeat
-from services.shared_history.redis_log import LogUnavailable, RedisLog
+from services.shared_history.redis_log import LogUnavailable, RedisLog, position
 from services.shared_history.replica import PIECE_BYTES, Copy, Replica
 
 _LOG = logging.getLogger(__name__)
@@ -130,16 +130,24 @@ class Keeper:
             with replica.lock:
                 if replica.resumed(answer):
                     return True
+        if answer.standing == "forked" and self._knows_more(answer.ids[-1]):
+            status = self._log.status()
+            return self._prevailed(status.as_of if status else answer.ids[-1])
         return self._rebased(again=answer.standing == "forked")
+
+    def _knows_more(self, newest: str) -> bool:
+        """Whether the log was lost and begun anew by somebody who knew less than this replica."""
+        return position(self._replica.copy.place) > position(newest)
 
     def _began(self) -> bool:
         """There is no log: what this replica knows is the history, unless somebody is faster."""
         replica = self._replica
         with replica.lock:
             state, held = replica.history.snapshot(), replica.waiting.numbers
-        first = self._log.begin(state, self._grown_from)
+            place = replica.copy.place
+        first = self._log.begin(state, self._grown_from, after=place)
         if first is None:
-            return self._rebased(again=True)
+            return self._mended()
         self._snapshot_bytes = len(state)
         with replica.lock:
             replica.waiting.drop(held)
@@ -157,10 +165,12 @@ class Keeper:
             self._baseless += 1
             newest = self._log.disown()
             if self._baseless > MOST_BASELESS:
-                self._reclaim(newest)
+                _LOG.error("shared history: evicted by Redis; this replica's copy is used")
+                return self._prevailed(newest)
             raise HistoryError("the snapshot in Redis is not whole, or was replaced just now")
         self._baseless = 0
-        copy = Copy(EmbeddedHistory(replica.history.settings), found.as_of, found.name)
+        fresh = EmbeddedHistory(replica.history.settings)
+        copy = Copy(fresh, found.as_of, found.name, again_until=found.again_until)
         copy.history.restore(found.state)
         self._snapshot_bytes = len(found.state)
         if again:
@@ -175,16 +185,19 @@ class Keeper:
             replica.join(copy)
         return True
 
-    def _reclaim(self, newest: str) -> None:
-        """Nobody else has a whole history any more: what this replica knows is the history."""
+    def _prevailed(self, as_of: str) -> bool:
+        """What this replica knows is the history, and what the log has since ``as_of``."""
         replica, token = self._replica, self._log.lock()
         if token is None:
-            return
+            return False
         with replica.lock:
-            state = replica.history.snapshot()
-        _LOG.error("shared history: lost by Redis, which evicts keys; begun anew from this replica")
-        self._log.commit(token, newest, state, self._grown_from, replaced=True)
-        self._baseless = 0
+            state, held = replica.history.snapshot(), replica.waiting.numbers
+            place = replica.copy.place
+        if not self._log.commit(token, as_of, state, self._grown_from, replaced=place):
+            return False
+        with replica.lock:
+            replica.waiting.drop(held)
+        return self._rebased(again=False)
 
     def _step(self, copy: Copy, log: RedisLog) -> bool:
         """Do in a copy what others did, and one piece of what waits; False if there is more.

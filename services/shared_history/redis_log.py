@@ -58,7 +58,8 @@ class Exchange:
     """The log's answer. ``standing`` is ``ok`` when the operations are appended, right after
     ``news``; ``moved`` when they were to be appended only without any; ``behind`` when there is
     more to read first. The log is ``empty``, or ``forked``: it does not know the last entry that
-    the replica knows. ``base`` names the newest snapshot, empty without any.
+    the replica knows, and ``ids`` is its newest. ``base`` names the newest snapshot, empty without
+    any.
     """
 
     standing: Standing
@@ -94,11 +95,13 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """A snapshot by its ``name``, and the entry of the log that it is ``as_of``."""
+    """A snapshot by its ``name``, and the entry of the log that it is ``as_of``. Up to the entry
+    ``again_until``, if there is one, it knows of things in the log already, though not in order."""
 
     name: str
     as_of: str
     state: bytes
+    again_until: str = ""
 
 
 class RedisLog:
@@ -134,10 +137,11 @@ class RedisLog:
             [id_.decode() for id_ in ids],
         )
 
-    def begin(self, state: bytes, grown_from: str) -> str | None:
-        """Begin the log with a snapshot; its first entry, or None if there is a log already."""
+    def begin(self, state: bytes, grown_from: str, *, after: str = "") -> str | None:
+        """Begin the log with a snapshot that knows what came up to the entry ``after`` of the log
+        before; its first entry, or None if there is a log already."""
         first = sent(Replaced())
-        id_ = f"1-{first.number}"
+        id_ = f"{position(after) + 1}-{first.number}"
         fields = self._written(state, grown_from)
         args = [self._where.keep_s, id_, first.payload, *fields]
         if self._asked(self._begin, [self._log, self._base], args):
@@ -156,7 +160,8 @@ class RedisLog:
         state = b"".join(chunk for chunk in chunks if chunk is not None)
         if hashlib.sha256(state).hexdigest() != about[b"sha256"].decode():
             return None
-        return Base(about[b"chunks"].decode(), about[b"id"].decode(), state)
+        again_until = about.get(b"again_until", b"").decode()
+        return Base(about[b"chunks"].decode(), about[b"id"].decode(), state, again_until)
 
     def disown(self) -> str:
         """The base is not whole: there is none. Whoever is abreast of the log writes another.
@@ -207,14 +212,20 @@ class RedisLog:
         self._asked(self._release, [self._lock], [token])
 
     def commit(
-        self, token: str, as_of: str, state: bytes, grown_from: str, *, replaced: bool = False
+        self,
+        token: str,
+        as_of: str,
+        state: bytes,
+        grown_from: str,
+        *,
+        replaced: str | None = None,
     ) -> bool:
         """Make a snapshot the base, and forget what it holds of the log; False if that came too
-        late. ``replaced``: it is not what the log made of its base; every replica has to load it.
-        Lets go of the lock."""
+        late. ``replaced``: it is not what the log made of its base, but knows what came up to this
+        entry of another log; every replica has to load it. Lets go of the lock."""
         fields = self._written(state, grown_from)
-        told = sent(Replaced()) if replaced else None
-        extra = [told.number, told.payload] if told else ["", ""]
+        told = sent(Replaced()) if replaced is not None else None
+        extra = [told.number, told.payload, position(replaced or "")] if told else ["", "", 0]
         args = [token, self._where.keep_s, as_of, *extra, *fields]
         keys = [self._log, self._base, self._lock]
         answer = self._asked(self._commit, keys, args)
@@ -264,6 +275,11 @@ class RedisLog:
             # The next attempt may well lead to another server of the same name.
             self._redis.connection_pool.disconnect()
             raise LogUnavailable(f"{type(error).__name__}: {error}") from None
+
+
+def position(entry: str) -> int:
+    """How much was done up to an entry of the log, whatever became of the log since."""
+    return int(entry.partition("-")[0] or 0)
 
 
 def _client(where: Where, timeout_s: float) -> Redis:

@@ -54,6 +54,6 @@ class Replacing:
         if as_of is None:
             done = self._log.begin(state, grown_from) is not None
         else:
-            done = self._log.commit(self._token, as_of, state, grown_from, replaced=True)
+            done = self._log.commit(self._token, as_of, state, grown_from, replaced="")
         if not done:
             raise LogUnavailable("the log is another one meanwhile; try again")

@@ -55,12 +55,14 @@ class Copy:
     """A history that has done every operation up to the entry ``place``, and nothing else.
 
     ``base`` names the newest snapshot, ``bytes_since_base`` is what was done since it was written.
+    Up to the entry ``again_until`` things are done that the snapshot knows of.
     """
 
     history: EmbeddedHistory
     place: str = ""
     base: str = ""
     bytes_since_base: int = 0
+    again_until: str = ""
 
     def follow(self, answer: Exchange) -> bool:
         """Do what others did; False if from there on the history is another one."""
@@ -68,7 +70,11 @@ class Copy:
         for entry in answer.news:
             if isinstance(entry.operation, Replaced) and other_base:
                 return False
-            repeat(entry.operation, self.history)
+            if entry.id == self.again_until:
+                self.again_until = ""
+            # Of all operations this one alone would count twice.
+            if not (self.again_until and isinstance(entry.operation, Stepped)):
+                repeat(entry.operation, self.history)
             self.place = entry.id
             self.bytes_since_base += entry.size
         if other_base and answer.standing != "behind":
@@ -171,7 +177,7 @@ class Replica:
     def appended(self, own: Sequence[Sent], answer: Exchange, copy: Copy) -> None:
         """Our own operations are in the log, and done in a copy."""
         copy.appended(own, answer)
-        self.recent.add(own)
+        self.recent.add(one for one in own if not isinstance(one.operation, Stepped))
         if self.waiting:
             self.waiting.drop(one.number for one in own)
 

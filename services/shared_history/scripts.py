@@ -16,9 +16,9 @@ local base = redis.call('HGET', KEYS[2], 'chunks') or ''
 if not newest then return {'empty', base, {}, {}} end
 local news, bytes = {}, 0
 if newest[1] ~= after then
-  if after == '' then return {'forked', base, {}, {}} end
-  local known = redis.call('XRANGE', log, after, after)
-  if #known == 0 then return {'forked', base, {}, {}} end
+  if after == '' or #redis.call('XRANGE', log, after, after) == 0 then
+    return {'forked', base, {}, {newest[1]}}
+  end
   local from = after
   while from ~= newest[1] do
     for _, entry in ipairs(redis.call('XRANGE', log, '(' .. from, '+', 'COUNT', 16)) do
@@ -54,18 +54,20 @@ return 1
 """
 
 #: ARGV: the lock's token, seconds to live, the entry the new base is as of, number and payload of
-#: an operation to append (or two empty strings), then the fields of the base. Answers with the
-#: chunks of the base before, which nobody needs any more.
+#: an operation to append (or two empty strings) and the position it has to be beyond, then the
+#: fields of the base. Answers with the chunks of the base before, which nobody needs any more.
 COMMIT = """
 if redis.call('GET', KEYS[3]) ~= ARGV[1] then return {'late'} end
 if #redis.call('XRANGE', KEYS[1], ARGV[3], ARGV[3]) == 0 then return {'forked'} end
 local before = redis.call('HMGET', KEYS[2], 'chunks', 'count')
 redis.call('DEL', KEYS[2])
-redis.call('HSET', KEYS[2], 'id', ARGV[3], unpack(ARGV, 6))
+redis.call('HSET', KEYS[2], 'id', ARGV[3], unpack(ARGV, 7))
 if ARGV[4] ~= '' then
   local newest = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1][1]
-  local position = tonumber(string.match(newest, '^%d+')) + 1
-  redis.call('XADD', KEYS[1], string.format('%.0f-%s', position, ARGV[4]), 'o', ARGV[5])
+  local position = math.max(tonumber(string.match(newest, '^%d+')), tonumber(ARGV[6])) + 1
+  local id = string.format('%.0f-%s', position, ARGV[4])
+  redis.call('XADD', KEYS[1], id, 'o', ARGV[5])
+  redis.call('HSET', KEYS[2], 'again_until', id)
 end
 redis.call('XTRIM', KEYS[1], 'MINID', ARGV[3])
 redis.call('EXPIRE', KEYS[1], ARGV[2])

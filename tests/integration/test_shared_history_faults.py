@@ -68,8 +68,10 @@ def learned(history: SharedHistory) -> float:
 
 
 def assert_equal(*histories: SharedHistory) -> None:
-    for each in histories:  # what is to be learned rides along
+    for each in (*histories, *histories):  # what is to be learned rides along
         each.snapshot()
+        if each.apart:  # another one's copy was the better one
+            mend(each)
     states = {each.snapshot() for each in histories}
     assert len(states) == 1
 
@@ -149,6 +151,27 @@ def test_an_empty_redis_gets_the_history_back(server: OwnRedis, replica: Make) -
     assert learned(one) == 4
 
 
+def test_who_has_just_started_does_not_take_an_empty_redis_for_a_new_one(
+    server: OwnRedis, replica: Make
+) -> None:
+    one, other = replica(), replica()
+    for n in range(20):
+        see(one, f"by one {n}")
+    see(other, "by other")
+    server.kill(forget=True)
+    server.start()
+    third = replica()
+    see(third, "by third")
+    see(one, "alone")
+    see(other, "alone too")
+    mend(one)
+    assert third.observe([event("meanwhile")], now_s=NOW_S).alone
+    mend(other, third)
+    assert_equal(one, other, third)
+    known = ["by one 0", "by one 19", "by other", "by third", "alone", "alone too", "meanwhile"]
+    assert see(third, *known) == [True] * 7
+
+
 def test_a_redis_without_its_last_second_is_found_out(server: OwnRedis, replica: Make) -> None:
     one, other = replica(), replica()
     see(one, "kept")
@@ -164,7 +187,6 @@ def test_a_redis_without_its_last_second_is_found_out(server: OwnRedis, replica:
     for each in (one, other):
         assert each.observe([event("now")], now_s=NOW_S).alone
         mend(each)
-    mend(one)
     assert_equal(one, other, third)
     assert see(third, "kept", "lost by one", "lost by other", "since 4", "now") == [True] * 5
 
