@@ -105,12 +105,12 @@ def _of_copy(event: dict[str, Any], copy: int, run: str) -> dict[str, Any]:
     return other
 
 
-def load(path: Path, *, run: str, number: int = 0) -> Traffic:
-    """Traffic from a file of NDJSON events, by time."""
+def load(path: Path, *, run: str, number: int = 0, now_s: float | None = None) -> Traffic:
+    """Traffic from a file of NDJSON events, by time; none of it later than ``now_s``."""
     with path.open("rb") as lines:
         found = [each for line in lines if line.strip() for each in templates(line, run)]
     found.sort(key=lambda each: each.at_ms)
-    return Traffic(found, run=run, number=number)
+    return Traffic(found, run=run, number=number, now_s=now_s)
 
 
 def save(path: Path, events: Iterable[bytes]) -> int:
