@@ -87,6 +87,7 @@ _PAGE_OF_EVENTS = {
 }
 _BAD = ("422", "a field that cannot be used, named")
 _KIND = ("415", "wrong content type")
+_GONE = ("404", "not scored, or not kept any more")
 
 
 def _paths() -> dict[str, Any]:
@@ -154,8 +155,15 @@ def _event_paths() -> dict[str, Any]:
             "get": {
                 "summary": "What was decided of an event",
                 "parameters": _ID,
-                "responses": _ok("its first verdict", _ref("Verdict"))
-                | _answers(("404", "not scored, or not kept any more"), _BUSY),
+                "responses": _ok("its first verdict", _ref("Verdict")) | _answers(_GONE, _BUSY),
+            }
+        },
+        "/v1/events/{id}/event": {
+            "get": {
+                "summary": "The event as it came",
+                "parameters": _ID,
+                "responses": _ok("the event", _ref("AuthEvent"))
+                | _answers(_GONE, ("410", "only the verdict is kept"), _BUSY),
             }
         },
         "/v1/events/{id}/explanation": {
@@ -170,7 +178,7 @@ def _event_paths() -> dict[str, Any]:
                     {"type": "object"},
                 )
                 | _answers(
-                    ("404", "not scored, or not kept any more"),
+                    _GONE,
                     ("410", "only the verdict is kept, or the version's bundle is gone"),
                     _BAD,
                     _BUSY,

@@ -14,7 +14,7 @@ import msgspec
 from alerting.alert import SEVERITY_ORDER
 from ensemble.explain.methods import METHODS, Method
 from models.manifest import BundleError
-from preprocessing.event import AuthEvent
+from preprocessing.event import AuthEvent, encode_event
 from preprocessing.history import Evidence
 from services.http import HttpError, Response
 from services.pipeline import Pipeline
@@ -30,6 +30,7 @@ PARAMETERS = ("since", "until", "user", "address", "severity", "reason", "versio
 MOST_EVENTS = 1000
 DEFAULT_EVENTS = 100
 _EVIDENCE = msgspec.msgpack.Decoder(Evidence)
+_EVENT = msgspec.msgpack.Decoder(AuthEvent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ class Events:
         return [
             Route("GET", "/v1/events", self.events),
             Route("GET", "/v1/events/{id}", self.event),
+            Route("GET", "/v1/events/{id}/event", self.as_it_came),
             Route("GET", "/v1/events/{id}/explanation", self.explanation),
         ]
 
@@ -81,12 +83,24 @@ class Events:
         kept = await self._kept(request.params["id"])
         return Response(200, kept.verdict)
 
+    async def as_it_came(self, request: Request) -> Response:
+        """GET /v1/events/{id}/event"""
+        event = _event(await self._kept(request.params["id"]))
+        if event is None:
+            message = (
+                "the event as it came is not kept any more: of events under the threshold it is "
+                "kept for recorder.most_event_days"
+            )
+            raise HttpError(410, "event_id", message)
+        return Response(200, encode_event(event))
+
     async def explanation(self, request: Request) -> Response:
         """GET /v1/events/{id}/explanation"""
         method = choice(request.query(), "method", METHODS) or METHODS[0]
         kept = await self._kept(request.params["id"])
         whole = {
             "verdict": msgspec.Raw(kept.verdict),
+            "event": _event(kept),
             "evidence": None if kept.evidence is None else told(kept.evidence),
             "explanation": await self._explained(cast(Method, method), kept),
         }
@@ -158,6 +172,13 @@ def _after(query: dict[str, str]) -> tuple[float, int] | None:
     if not math.isfinite(cursor[0]):
         raise HttpError(422, "after", "expected what the page before gave as next")
     return cursor
+
+
+def _event(kept: Kept) -> AuthEvent | None:
+    """The event as it came, if that is kept."""
+    if kept.event is not None:
+        return _EVENT.decode(kept.event)
+    return None if kept.evidence is None else _EVIDENCE.decode(kept.evidence).event
 
 
 def told(evidence: bytes) -> dict[str, Any]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
 import httpx
+import msgspec
 import pytest
 
 from ensemble.explain.methods import METHODS
@@ -16,6 +19,8 @@ from models.bundle import Bundle
 from preprocessing.event import AuthEvent, encode_event
 from services.local import local_gateway
 from services.recorder import Recorder, RecorderArgs
+from services.storage.base import Limits
+from services.storage.opening import open_store
 from tests.graph.local import client_of
 from tests.unit.services.copies import copied
 
@@ -64,7 +69,20 @@ async def on_record(client: httpx.AsyncClient, events: int) -> list[dict[str, ob
         await asyncio.sleep(0.01)
 
 
-def test_an_explanation_is_the_same_after_a_restart_and_under_another_champion(
+def a_year_later(folder: Path) -> None:
+    """What is kept of it all after 364 days."""
+    args = RecorderArgs()
+    limits = Limits(args.most_bytes, args.most_days, args.most_alert_days)
+
+    async def trim() -> None:
+        with closing(open_store(str(folder), limits)) as store:
+            while await store.trim(time.time() + 364 * 86400.0, 1000):
+                pass
+
+    asyncio.run(trim())
+
+
+def test_an_explanation_is_the_same_a_year_later_and_under_another_champion(
     bundle: Bundle, models: Path, fresh_events: list[AuthEvent], tmp_path: Path
 ) -> None:
     content = b"\n".join(encode_event(event) for event in fresh_events[:300])
@@ -88,14 +106,20 @@ def test_an_explanation_is_the_same_after_a_restart_and_under_another_champion(
             assert answer.status_code == 200, answer.text
             assert answer.json()["explanation"]["method"] == method
             told.append(answer.content)
-        return told
+        event = await client.get(f"/v1/events/{event_id}/event")
+        assert msgspec.json.decode(event.content, type=AuthEvent) in fresh_events[:300]
+        return [*told, event.content]
 
     before = with_store(tmp_path, bundle, models, score)
     first = json.loads(next(iter(before.values()))[0])
     assert first["evidence"]["event"]["event_id"] == first["verdict"]["event_id"]
     assert first["explanation"]
 
+    a_year_later(tmp_path)
+
     async def later(client: httpx.AsyncClient) -> dict[str, list[bytes]]:
+        left = await on_record(client, 5)
+        assert all(each["is_anomaly"] for each in left)
         changed = await client.put("/v1/routing", content=json.dumps(routing), headers=JSON)
         assert changed.status_code == 200, changed.text
         return {name: await explained(client, name) for name in before}

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from models.manifest import MANIFEST, BundleError
+from preprocessing.event import AuthEvent
 from services.auth import Guard
 from services.gateway import GatewayApp
 from services.metrics import GatewayMetrics
@@ -32,6 +35,7 @@ EVIDENCE = bytes.fromhex(
     "cb41daba0a80000000a64265726c696ea24445ac3139382e35312e3130302e34a86c6170746f702d31ccd4cb40"
     "4e20000000000081a7636f756e74727994a24445ccd4ccd400920809cb4090000000000000"
 )
+EVENT = AuthEvent(datetime(2026, 11, 2, 9, tzinfo=UTC), "ann", "success", "c")
 VERDICT = encoded(verdict("a", "high", "impossible_travel"))
 
 
@@ -200,6 +204,22 @@ def test_an_explanation_tells_what_was_known() -> None:
             },
         },
     }
+
+
+@pytest.mark.parametrize("fields", [{}, {"event": msgspec.msgpack.encode(EVENT)}])
+def test_an_event_as_it_came(fields: dict[str, bytes]) -> None:
+    """Kept beside its verdict, or by an earlier ztad in the evidence alone."""
+    store = Store(kept(**fields))
+    shown = get("/v1/events/a/event", store).json()
+    assert shown["event_id"] == ("c" if fields else "b")
+    assert get("/v1/events/a/explanation", store).json()["event"] == shown
+
+
+def test_an_event_that_is_not_kept_as_it_came() -> None:
+    store = Store(kept(evidence=None))
+    assert "most_event_days" in refused(get("/v1/events/a/event", store), 410, "event_id")
+    assert get("/v1/events/a/explanation", store).json()["event"] is None
+    assert get("/v1/events/a/event", Store()).status_code == 404
 
 
 @pytest.mark.parametrize("method", ["shap", "lime", "counterfactual"])
