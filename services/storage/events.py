@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import sqlite3
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -57,7 +57,15 @@ def add_flagged(connection: sqlite3.Connection, events: Mapping[int, bytes]) -> 
 
 def event(connection: sqlite3.Connection, place: int, flagged: bytes | None) -> bytes | None:
     """The event of a verdict, if it is kept; ``flagged`` is what is kept over the threshold."""
-    return flagged if flagged is not None else _from_block(connection, place, {})
+    return those(connection, [(place, flagged)])[0]
+
+
+def those(
+    connection: sqlite3.Connection, verdicts: Sequence[tuple[int, bytes | None]]
+) -> list[bytes | None]:
+    """The same of many: of each its place, and what is kept over the threshold."""
+    blocks: dict[int, bytes] = {}
+    return [flagged or _from_block(connection, place, blocks) for place, flagged in verdicts]
 
 
 def page(
@@ -76,8 +84,7 @@ def page(
         found += connection.execute(_ORDINARY, (*span, *first, limit + 1)).fetchall()
     rows = heapq.nsmallest(limit + 1, found)
     shown = rows[:limit]
-    blocks: dict[int, bytes] = {}
-    events = [each or _from_block(connection, place, blocks) for _, place, each in shown]
+    events = those(connection, [row[1:] for row in shown])
     kept = [each for each in events if each is not None]
     return EventPage(kept, shown[-1][:2] if len(rows) > limit else None)
 

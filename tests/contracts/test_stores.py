@@ -164,15 +164,28 @@ def test_verdicts_by_what_they_are_found_by(
     run(talk(make()))
 
 
-def test_pages_hold_every_verdict_once_though_events_happen_at_one_time(make: Make) -> None:
+@pytest.mark.parametrize("limit", [3, 7])
+@pytest.mark.parametrize(
+    "query",
+    [
+        {}, {"user": "ann"}, {"address": "192.0.2.7"}, {"severity_at_least": "low"},
+        {"reason": "late_hour"}, {"version": "v1"}, {"anomaly": True}, {"since_s": 5.0},
+        {"until_s": 5.5},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_pages_hold_every_verdict_once_though_events_happen_at_one_time(
+    make: Make, query: dict[str, Any], limit: int
+) -> None:
+    """Also where a page ends with the last one."""
     names = [f"e{number}" for number in range(7)]
 
     async def talk(store: Store) -> None:
         for name in names:
-            await store.append([batch(verdict(name), at_s=5.0)], NOW_S)
+            await store.append([batch(verdict(name, "low", "late_hour"), at_s=5.0)], NOW_S)
         seen, after = [], None
         while True:
-            page = await store.page(VerdictQuery(limit=3, after=after))
+            page = await store.page(VerdictQuery(limit=limit, after=after, **query))
             seen += [msgspec.json.decode(each)["event_id"] for each in page.verdicts]
             after = page.after
             if after is None:

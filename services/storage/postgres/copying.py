@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import asyncpg
 
+from services.storage import events
 from services.storage.errors import StoreError, told
 from services.storage.migrations.places import places
 from services.storage.opening import ALERTS_FILE_NAME, VERDICTS_FILE_NAME
@@ -28,7 +29,17 @@ from services.storage.postgres.database import CONNECT_S, SETTINGS, Connection
 AT_ONCE = 5_000
 #: Tables of a folder that are not the same in a PostgreSQL, and Alembic's own.
 OTHERWISE = frozenset(
-    ("verdicts", "evidence", "events", "shadow", "frames", "bundles", "marks", "alembic_version")
+    (
+        "verdicts",
+        "evidence",
+        "events",
+        "flagged_events",
+        "shadow",
+        "frames",
+        "bundles",
+        "marks",
+        "alembic_version",
+    )
 )
 
 _TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"
@@ -58,7 +69,7 @@ _VERDICTS = _Ordered(
     "verdicts",
     """SELECT v.place, v.stamp, v.recorded, v.frame, v.severity, v.event_id, v.user_id, v.address,
            v.reason, v.document, e.features, e.baseline, o.event, e.traceparent
-       FROM verdicts v LEFT JOIN evidence e USING (place) LEFT JOIN events o USING (place)
+       FROM verdicts v LEFT JOIN evidence e USING (place) LEFT JOIN flagged_events o USING (place)
        WHERE v.place > ? ORDER BY v.place LIMIT ?""",
 )
 _SHADOW = _Ordered(
@@ -169,7 +180,7 @@ class Copy:
                 if ordered is _SHADOW:
                     await keep_shadow(to, [self._shadow(row) for row in rows])
                 else:
-                    await self._verdicts(to, rows)
+                    await self._verdicts(to, _with_events(source, rows))
                 await to.execute(_SET, ordered.mark, place)
             advance(len(rows))
 
@@ -180,6 +191,13 @@ class Copy:
 
     def _shadow(self, row: tuple[Any, ...]) -> Shadow:
         return Shadow._make((*row[:3], self._bundles[row[3]], *row[4:]))
+
+
+def _with_events(source: sqlite3.Connection, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Verdicts with those of their events that are kept in blocks."""
+    at = Row._fields.index("event")
+    found = events.those(source, [(row[0], row[at]) for row in rows])
+    return [(*row[:at], event, *row[at + 1 :]) for row, event in zip(rows, found, strict=True)]
 
 
 @asynccontextmanager
