@@ -103,14 +103,7 @@ class Appender:
 
     def _write(self, chunk: bytes) -> None:
         """Write all of it, or leave the file as it was and raise OSError."""
-        view = memoryview(chunk)
-        try:
-            while view:
-                view = view[os.write(self._fd, view) :]
-        except OSError:
-            os.ftruncate(self._fd, self._size)
-            os.lseek(self._fd, self._size, os.SEEK_SET)
-            raise
+        write_whole(self._fd, chunk, self._size)
         self._size += len(chunk)
 
     def _failed(self, error: OSError) -> None:
@@ -125,6 +118,19 @@ class Appender:
         _LOG.error("history journal: %d records given up (%s)", len(payloads), self.error)
         self._queue = [item for item in self._queue if isinstance(item, Path)]
         self._queued_bytes = 0
+
+
+def write_whole(file: int, chunk: bytes, size: int) -> None:
+    """Write all of it at the end of a file of that size, or leave the file as it was and raise
+    OSError."""
+    view = memoryview(chunk)
+    try:
+        while view:
+            view = view[os.write(file, view) :]
+    except OSError:
+        os.ftruncate(file, size)
+        os.lseek(file, size, os.SEEK_SET)
+        raise
 
 
 def _open(path: Path) -> int:

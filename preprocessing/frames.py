@@ -18,10 +18,11 @@ _MARK = b"\xc1ZTF"  # 0xc1 is the one byte that msgpack never uses
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """What a file held: whole payloads in order, damaged stretches between them, and how many
-    bytes of an unfinished frame at the end."""
+    """What a file held: whole payloads in order and where their frames begin, damaged stretches
+    between them, and how many bytes of an unfinished frame at the end."""
 
     payloads: list[memoryview]
+    places: list[int]
     damaged: int
     torn_bytes: int
 
@@ -39,11 +40,13 @@ def read(data: bytes) -> Frames:
     ([b'one', b'two'], 1, 20)
     """
     payloads: list[memoryview] = []
+    places: list[int] = []
     at = damaged = 0
     while at < len(data):
         payload = _payload(data, at)
         if payload is not None:
             payloads.append(payload)
+            places.append(at)
             at += _HEADER.size + len(payload)
             continue
         whole = _next_whole(data, at + 1)
@@ -51,7 +54,7 @@ def read(data: bytes) -> Frames:
             break
         damaged += 1
         at = whole
-    return Frames(payloads, damaged, len(data) - at)
+    return Frames(payloads, places, damaged, len(data) - at)
 
 
 def _payload(data: bytes, at: int) -> memoryview | None:

@@ -155,7 +155,14 @@ def build(args: AppArgs) -> Application:
         detectors,
         _bind(args, "Combiner", Combiner, args.bundle),
         _bind(args, "Explainer", Explainer, args.bundle),
-        _bind(args, "Recorder", Recorder, args.recorder, args.tracing),
+        _bind(args, "Recorder", Recorder, _recorder(args), args.tracing),
+    )
+
+
+def _recorder(args: AppArgs) -> RecorderArgs:
+    """Whoever waits for a confirmation wants it to mean something."""
+    return args.recorder.model_copy(
+        update={"durable": args.recorder.durable or args.ack == "durable"}
     )
 
 

@@ -59,6 +59,11 @@ MetricName = Literal[
     "ztad_store_failures_total",
     "ztad_store_degraded",
     "ztad_store_unoffered",
+    "ztad_spool_bytes",
+    "ztad_spool_verdicts",
+    "ztad_spool_oldest_seconds",
+    "ztad_spool_drained_total",
+    "ztad_spool_damaged_total",
     "ztad_active_users",
     "ztad_day_flagged_events",
     "ztad_alert_budget_realised",
@@ -147,9 +152,14 @@ RECORDER: dict[MetricName, Family] = {
     "ztad_store_oldest_seconds": Family("Age of the oldest verdict"),
     "ztad_store_failures_total": Family("Questions and transactions that failed"),
     "ztad_store_degraded": Family(
-        "Whether verdicts or alerts are kept in memory instead of their file"
+        "Whether the store is broken, or kept in memory instead of its file"
     ),
     "ztad_store_unoffered": Family("Whether flagged verdicts wait to become alerts"),
+    "ztad_spool_bytes": Family("What waits on the disk for the store"),
+    "ztad_spool_verdicts": Family("Verdicts that wait on the disk for the store"),
+    "ztad_spool_oldest_seconds": Family("Since when verdicts wait on the disk for the store"),
+    "ztad_spool_drained_total": Family("Verdicts that waited on the disk and are in the store"),
+    "ztad_spool_damaged_total": Family("Stretches of what waited that could not be read or stored"),
     "ztad_active_users": Family("Users with an event on a day (UTC of the events)", ("day",)),
     "ztad_day_flagged_events": Family("Events over the threshold on a day", ("day",)),
     "ztad_alert_budget_realised": Family(

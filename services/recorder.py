@@ -2,7 +2,8 @@
 
 One replica, which owns the files of the store. Nothing it has confirmed is lost when it is killed;
 callers send again what it has not confirmed. A store that cannot be used does not stop anybody: it
-is told in the log and in metrics, and verdicts are kept in memory meanwhile.
+is told in the log and in metrics, and verdicts wait on the disk meanwhile
+(``services/backlog.py``); without a folder they are kept in memory.
 """
 
 from __future__ import annotations
@@ -10,26 +11,28 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
-
-from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from alerting.log import AlertQuery, Silence
 from preprocessing.feedback import Disposition, Feedback
 from services import opinions
 from services.alerting import Alerts
+from services.backlog import Backlog
 from services.intake import Intake
+from services.opened import OpenedStore, RecorderArgs
 from services.recent import Recent
 from services.recorder_metrics import RecorderMetrics
+from services.records import kept_of, only
 from services.storage.base import (
     AuditLine,
     Comparison,
     Disagreement,
     Kept,
-    Limits,
     Opinion,
     Page,
     RoutingEntry,
@@ -37,12 +40,14 @@ from services.storage.base import (
     Tail,
     VerdictQuery,
 )
-from services.storage.errors import StoreError, TooLong
-from services.storage.opening import open_alert_log, open_store
-from services.storage.postgres.address import checked
+from services.storage.errors import StoreError
+from services.storage.opening import open_alert_log
+from services.storage.spool import SPOOL_NAME, Spool
 from services.telemetry import Tracing
 from services.watching import Watch
 from services.wire import Recorded
+
+__all__ = ["Recorder", "RecorderArgs"]
 
 LOG = logging.getLogger("ztad.recorder")
 
@@ -50,49 +55,17 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 DAYS_FILE_NAME = "active-users"
-#: What is kept in memory when there is no file.
-MEMORY_BYTES = 256 << 20
-MEMORY_VERDICTS = 100_000
 #: Flagged verdicts offered at once to whoever makes alerts of them.
 OFFER_AT_ONCE = 500
 #: Pause after alerts could not be made, seconds.
 OFFER_PAUSE_S = 1.0
+#: Batches whose alerts are made before the store has them; those of more follow with the store.
+MOST_UNSTORED = 1000
+#: A store that is away, and may be read all the same, is waited for so long, seconds: less than a
+#: repeated event waits for its first verdict.
+AWAY_PATIENCE_S = 0.25
 #: Longest wait of a question for what is yet to come, seconds. Less than a replica has to stop.
 MOST_WAIT_S = 2.0
-
-
-class RecorderArgs(BaseModel):
-    """What the Recorder keeps, and where."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-    store_dir: str | None = None
-    """Folder of the store's files; without it everything is in memory and little of it is kept."""
-    database: str | None = None
-    """``postgresql://user@host:port/name``, where verdicts and alerts are kept instead of in
-    files; the password is in ``PGPASSWORD`` or the file ``PGPASSFILE`` names."""
-    most_bytes: int = Field(default=10_000_000_000, ge=64 << 20)
-    """Most that verdicts may take on the disk."""
-    most_days: float = Field(default=30.0, gt=0)
-    """How long ordinary verdicts are kept."""
-    most_event_days: float = Field(default=30.0, gt=0)
-    """How long the events of ordinary verdicts are kept as they came, as long as the verdict at
-    most."""
-    most_alert_days: float = Field(default=365.0, gt=0)
-    """How long verdicts over the threshold are kept, with event, features and baseline."""
-    most_feedback_days: float = Field(default=1095.0, gt=0)
-    """How long it is kept what analysts said of events."""
-    most_audit_days: float = Field(default=365.0, gt=0)
-    """How long audit lines are kept."""
-    most_verdicts: int | None = Field(default=None, ge=1)
-    """Most verdicts kept beside those over the threshold; without it as many as there is space."""
-    alert_rules: str | None = None
-    """YAML file of the alert rules, which may be changed at any time."""
-
-    @field_validator("database")
-    @classmethod
-    def _without_secrets(cls, address: str | None) -> str | None:
-        return None if address is None else checked(address)
 
 
 class Recorder:
@@ -102,10 +75,10 @@ class Recorder:
         self._args = args
         self._metrics = RecorderMetrics()
         folder = Path(args.store_dir) if args.store_dir else None
-        self._store: Store = self._opened(
-            args.database or args.store_dir,
-            lambda where: open_store(where, _limits(args, where)),
-        )
+        spool = _spool(args)
+        self._backlog = Backlog(spool, self._write, self._unstored) if spool else None
+        self._store = OpenedStore(args, self._metrics, patient=spool is not None)
+        self._flagged: deque[Recorded] = deque(maxlen=MOST_UNSTORED)
         self._watch = Watch(
             self._metrics, Tracing(enabled=tracing), folder and folder / DAYS_FILE_NAME
         )
@@ -113,10 +86,10 @@ class Recorder:
         rules = Path(args.alert_rules) if args.alert_rules else None
         self._log = log
         self._alerts = Alerts(rules, log, self._watch.alerting)
-        self._intake = Intake(self._append, self._trim, self._metrics.write.observe)
+        append = self._backlog.append if self._backlog else self._write
+        self._intake = Intake(append, self._trim, self._metrics.write.observe)
         self._recent = Recent()
         self._news = asyncio.Event()
-        self._problem = ""
         self._tasks: list[asyncio.Task[None]] = []
 
     # Verdicts
@@ -132,17 +105,25 @@ class Recorder:
 
     async def first(self, event_ids: list[str]) -> dict[str, bytes]:
         """The encoded first verdicts of those ids that are known; none if nobody can tell now."""
-        try:
-            return await self._ask(lambda store: store.first(event_ids))
-        except StoreError:
-            return {}
+        found: dict[str, bytes] = {}
+        with suppress(StoreError, TimeoutError):
+            async with asyncio.timeout(AWAY_PATIENCE_S if self._away else None):
+                found |= await self._ask(lambda store: store.first(event_ids))
+        missing = [event_id for event_id in event_ids if event_id not in found]
+        return found | {
+            event_id: batch.verdicts[batch.row(event_id)]
+            for event_id, batch in (await self._spooled(missing)).items()
+        }
 
     async def get(self, event_id: str) -> Kept | None:
         """What is kept of an event. Like all that follow, raises :class:`StoreError`."""
+        spooled = await self._spooled([event_id])
+        if self._away and spooled:
+            return kept_of(spooled[event_id], event_id)
         kept = await self._ask(lambda store: store.get(event_id))
-        if kept is None or kept.values is not None:
-            return kept
-        return replace(kept, values=self._recent.values(event_id))
+        if kept is None:
+            return kept_of(spooled[event_id], event_id) if spooled else None
+        return kept if kept.values else replace(kept, values=self._recent.values(event_id))
 
     async def page(self, query: VerdictQuery) -> Page:
         """One page of verdicts."""
@@ -235,6 +216,8 @@ class Recorder:
     async def metrics(self) -> bytes:
         """Prometheus' text format, see docs/metrics.md; of a store in trouble what is known."""
         self._metrics.waiting.set(self._intake.waiting)
+        if self._backlog is not None:
+            self._backlog.tell(self._metrics)
         alerts = b""
         try:
             self._metrics.tell(await self._ask(lambda store: store.size()), time.time())
@@ -280,6 +263,8 @@ class Recorder:
         for task in self._tasks:
             task.cancel()
         self._watch.save()
+        if self._backlog is not None:
+            self._backlog.close()
         self._store.close()
         self._log.close()
 
@@ -292,31 +277,48 @@ class Recorder:
         """Tasks need the event loop that the methods are called on."""
         if not self._tasks:
             loop = asyncio.get_running_loop()
-            steps = (self._intake.run, self._offer_forever)
+            steps = [self._intake.run, self._offer_forever]
+            if self._backlog is not None:
+                steps += [self._backlog.run, self._backlog.sync]
             self._tasks = [loop.create_task(step()) for step in steps]
 
     async def _ask(self, ask: Callable[[Store], Awaitable[T]]) -> T:
         self._begin()
-        store = self._store
-        try:
-            return await ask(store)
-        except StoreError as error:
-            self._failed(store, error)
-            raise
+        return await self._store.ask(ask)
 
-    async def _append(self, batches: Sequence[Recorded]) -> None:
+    @property
+    def _away(self) -> bool:
+        return self._backlog is not None and self._backlog.away
+
+    async def _spooled(self, event_ids: Sequence[str]) -> dict[str, Recorded]:
+        """What waits on the disk of these events."""
+        if self._backlog is None or not event_ids:
+            return {}
+        return await self._backlog.find(event_ids)
+
+    def _unstored(self, batches: Sequence[Recorded]) -> None:
+        """Alerts do not wait for the store; made again once it is back, they change nothing."""
+        self._arrived(batches)
+        self._flagged.extend(only(each, each.alerts) for each in _flagged(batches))
+
+    async def _write(self, batches: Sequence[Recorded]) -> None:
         with self._watch.writing(batches):
             new = await self._ask(lambda store: store.append(batches, time.time()))
+        self._arrived(batches)
+        self._metrics.written.inc(new)
+        self._store.well()
+
+    def _arrived(self, batches: Sequence[Recorded]) -> None:
         for batch in batches:
             if not batch.shadow:
                 self._recent.put(batch)
-        self._metrics.written.inc(new)
-        self._problem = ""
-        if any(batch.alerts and not batch.shadow for batch in batches):
+        if _flagged(batches):
             news, self._news = self._news, asyncio.Event()
             news.set()
 
     async def _trim(self, most: int) -> int:
+        if self._away:
+            return 0
         gone = await self._ask(lambda store: store.trim(time.time(), most))
         self._metrics.removed.inc(gone)
         return gone
@@ -330,9 +332,13 @@ class Recorder:
                 if not started:
                     await self._alerts.start()
                     started = True
+                while self._flagged:
+                    await self._alerts.offer(self._flagged[0])
+                    self._flagged.popleft()
                 offered = await self._offer()
-            except Exception:
-                LOG.exception("alerts wait: they cannot be made now")
+            except Exception as error:
+                if not isinstance(error, StoreError):  # else it was told
+                    LOG.exception("alerts wait: they cannot be made now")
                 self._metrics.unoffered.set(1)
                 await asyncio.sleep(OFFER_PAUSE_S)
                 continue
@@ -358,34 +364,18 @@ class Recorder:
             self._metrics.degraded.set(1)
             return make(None)
 
-    def _failed(self, store: Store, error: StoreError) -> None:
-        if isinstance(error, TooLong):  # the store is well
-            return
-        self._metrics.failures.inc()
-        if str(error) != self._problem:
-            self._problem = str(error)
-            LOG.error("%s. Verdicts wait meanwhile", error)
-        if error.lasting and store is self._store:
-            LOG.error("verdicts are kept in memory from now on, and few of them")
-            self._metrics.degraded.set(1)
-            self._store = open_store(None, _limits(self._args, None))
-            asyncio.get_running_loop().run_in_executor(None, store.close)
+
+def _flagged(batches: Sequence[Recorded]) -> list[Recorded]:
+    """Those with verdicts over the threshold that were somebody's answer."""
+    return [batch for batch in batches if batch.alerts and not batch.shadow]
 
 
-def _limits(args: RecorderArgs, where: str | None) -> Limits:
-    limits = Limits(
-        args.most_bytes,
-        args.most_days,
-        args.most_alert_days,
-        args.most_verdicts,
-        most_event_days=args.most_event_days,
-        most_feedback_days=args.most_feedback_days,
-        most_audit_days=args.most_audit_days,
-    )
-    if where is not None:
-        return limits
-    most = args.most_verdicts or MEMORY_VERDICTS
-    most_bytes = min(args.most_bytes, MEMORY_BYTES)
-    return replace(
-        limits, most_bytes=most_bytes, most_verdicts=most, least_verdicts=most, most_shadow=most
-    )
+def _spool(args: RecorderArgs) -> Spool | None:
+    if args.store_dir is None:
+        return None
+    folder = Path(args.store_dir) / SPOOL_NAME
+    try:
+        return Spool(folder, args.most_spool_bytes, forced=args.durable)
+    except StoreError as error:
+        LOG.error("%s. Verdicts cannot wait on the disk", error)
+        return None

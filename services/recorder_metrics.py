@@ -28,6 +28,11 @@ class RecorderMetrics(Metrics):
         self.failures = self.counter("ztad_store_failures_total")
         self.degraded = self.gauge("ztad_store_degraded")
         self.unoffered = self.gauge("ztad_store_unoffered")
+        self._spool_bytes = self.gauge("ztad_spool_bytes")
+        self._spool_verdicts = self.gauge("ztad_spool_verdicts")
+        self._spool_oldest = self.gauge("ztad_spool_oldest_seconds")
+        self.drained = self.counter("ztad_spool_drained_total")
+        self.damaged = self.counter("ztad_spool_damaged_total")
         self.steps = self.histogram("ztad_alert_step_seconds")
         self._feedback = self.counter("ztad_feedback_total")
         for disposition in (*get_args(Disposition), UNDO):  # from 0 on: the first shows in a rate
@@ -37,6 +42,12 @@ class RecorderMetrics(Metrics):
         """Count what is on record of an event now; None if nothing is."""
         if opinion is not None:
             self._feedback.labels(opinion.disposition or UNDO).inc()
+
+    def spooled(self, size_bytes: int, verdicts: int, since_s: float | None, now_s: float) -> None:
+        """How much waits on the disk for the store, and since when."""
+        self._spool_bytes.set(size_bytes)
+        self._spool_verdicts.set(verdicts)
+        self._spool_oldest.set(0.0 if since_s is None else max(0.0, now_s - since_s))
 
     def tell(self, size: Size, now_s: float) -> None:
         """How much the store holds."""

@@ -118,17 +118,24 @@ ROWS: dict[str, list[Panel]] = {
                 "max(rate(ztad_store_write_verdicts_sum[5m]))"
                 " / max(rate(ztad_store_write_verdicts_count[5m]))",
             "verdicts waiting": "max(ztad_store_waiting_verdicts)",
+            "drained from the disk": "max(rate(ztad_spool_drained_total[5m]))",
         }),
         Panel("Time of a transaction, p95", "s", {
             "write": p95("ztad_store_write_seconds", "", "max"),
         }),
-        Panel("Size", "bytes", {"on disk": "max(ztad_store_bytes)"}),
+        Panel("Size", "bytes", {
+            "on disk": "max(ztad_store_bytes)",
+            "waiting on the disk": "max(ztad_spool_bytes)",
+        }),
         Panel("Verdicts kept", "short", {
             "{{kind}}": "max by (kind) (ztad_store_verdicts)",
             "days back": "max(ztad_store_oldest_seconds) / 86400",
         }),
         Panel("Trouble", "short", {
-            "in memory only": "max(ztad_store_degraded)",
+            "broken, or in memory only": "max(ztad_store_degraded)",
+            "verdicts waiting on the disk": "max(ztad_spool_verdicts)",
+            "since, in seconds": "max(ztad_spool_oldest_seconds)",
+            "damaged while they waited": "max(increase(ztad_spool_damaged_total[5m]))",
             "waiting to become alerts": "max(ztad_store_unoffered)",
             "failures": "max(increase(ztad_store_failures_total[5m]))",
         }),

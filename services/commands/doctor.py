@@ -79,6 +79,7 @@ def findings(args: argparse.Namespace) -> Iterator[Finding]:
     yield from _keys(settings)
     yield from _database(settings)
     yield from _history(settings)
+    yield from _spools(settings)
     yield from _runs(settings)
     yield _port(args.port, settings)
     yield _proxies()
@@ -229,6 +230,17 @@ def _history(settings: Settings) -> Iterator[Finding]:
     if not server.appends:
         mend = "set appendonly yes, or the history ends when Redis and all Preprocessors do"
         yield Finding("note", "shared history", "Redis writes nothing to its disk at once", mend)
+
+
+def _spools(settings: Settings) -> Iterator[Finding]:
+    """Of the stores that ``ztad serve`` keeps by itself, one per port."""
+    from services.storage.spool import SPOOL_NAME, waiting_bytes
+
+    for folder in sorted((settings.home / "store").glob(f"*/{SPOOL_NAME}")):
+        if waiting := waiting_bytes(folder):
+            mend = "they go into the store once it answers and ztad runs; remove nothing there"
+            what = f"{waiting / 1e6:.1f} MB of verdicts wait in {folder} for their store"
+            yield Finding("note", "spool", what, mend)
 
 
 def _runs(settings: Settings) -> Iterator[Finding]:

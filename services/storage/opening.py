@@ -13,16 +13,19 @@ VERDICTS_FILE_NAME = "verdicts.db"
 ALERTS_FILE_NAME = "alerts.db"
 
 
-def open_store(where: str | None, limits: Limits) -> Store:
+def open_store(where: str | None, limits: Limits, *, durable: bool = False) -> Store:
     """The verdict store in a folder, or in the PostgreSQL at ``postgresql://...``, or in memory.
 
     A file is opened at once; raises :class:`services.storage.errors.StoreError`. A PostgreSQL is
     spoken to when it is first asked something, and need not be there before.
+
+    What is ``durable`` survives a loss of power once it is committed: of a PostgreSQL its own
+    setting ``synchronous_commit`` decides that.
     """
     if where is None:
         return SqliteStore(None, limits)
     if not is_postgres(where):
-        return SqliteStore(Path(where) / VERDICTS_FILE_NAME, limits)
+        return SqliteStore(Path(where) / VERDICTS_FILE_NAME, limits, durable=durable)
     from services.storage.postgres.store import PostgresStore
 
     return PostgresStore(where, limits)

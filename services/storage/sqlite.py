@@ -1,7 +1,8 @@
 """One SQLite file: a thread that writes, threads that read; opening it migrates it.
 
-WAL with ``synchronous=NORMAL``: what a ``write`` committed survives ``kill -9`` of the process; a
-power cut can take the last transactions and never damages the file (sqlite.org/wal.html).
+WAL: what a ``write`` committed survives ``kill -9`` of the process. A power cut never damages the
+file (sqlite.org/wal.html); with ``synchronous=NORMAL`` it can take the last transactions, with
+``FULL`` (``durable``), which forces each to the disk, it cannot.
 """
 
 from __future__ import annotations
@@ -46,14 +47,14 @@ class Database:
     method.
     """
 
-    def __init__(self, path: Path | None, chain: Chain) -> None:
+    def __init__(self, path: Path | None, chain: Chain, *, durable: bool = False) -> None:
         self.path = path
         with self._telling():
             self._connection = _open(path)
         try:
             with self._telling():
                 chain.check(on_sqlite.current(self._connection), str(path))
-                _prepare(self._connection)
+                _prepare(self._connection, "FULL" if durable else "NORMAL")
                 on_sqlite.upgrade(self._connection, chain, str(path))
                 readers = [_open_reader(path) for _ in range(READERS)] if path else []
         except BaseException:
@@ -146,13 +147,13 @@ def _open(path: Path | None) -> sqlite3.Connection:
     return _connect(str(path))
 
 
-def _prepare(connection: sqlite3.Connection) -> None:
+def _prepare(connection: sqlite3.Connection, synchronous: str) -> None:
     # The order matters: auto_vacuum is settled when the first page is written.
     for pragma in (
         f"page_size={PAGE_BYTES}",
         "auto_vacuum=INCREMENTAL",
         "journal_mode=WAL",
-        "synchronous=NORMAL",
+        f"synchronous={synchronous}",
         f"cache_size=-{CACHE_BYTES >> 10}",
         f"wal_autocheckpoint={CHECKPOINT_BYTES // PAGE_BYTES}",
         f"journal_size_limit={2 * CHECKPOINT_BYTES}",

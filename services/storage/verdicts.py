@@ -41,8 +41,8 @@ class SqliteStore:
     :class:`services.storage.errors.StoreError`.
     """
 
-    def __init__(self, path: Path | None, limits: Limits) -> None:
-        self._database = Database(path, VERDICTS)
+    def __init__(self, path: Path | None, limits: Limits, *, durable: bool = False) -> None:
+        self._database = Database(path, VERDICTS, durable=durable)
         reserve = min(2 * CHECKPOINT_BYTES, limits.most_bytes // 4) if path else 0
         self._appender = Appender()
         self._verdicts = Verdicts()

@@ -6,6 +6,8 @@ import asyncio
 import json
 import pickle
 import sqlite3
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import Any, TypeVar
 import pytest
 
 from alerting.log import AlertQuery
+from services import backlog, opened
 from services import recorder as recorders
 from services.recent import Recent
 from services.recorder import Recorder, RecorderArgs
@@ -244,27 +247,96 @@ def test_a_file_that_cannot_be_used_stops_nobody(
     assert (tmp_path / file).read_bytes() == content
 
 
+def moved_away(folder: Path) -> None:
+    for file in folder.glob("verdicts.db*"):
+        file.rename(folder / f"damaged-{file.name}")
+
+
+def unusable() -> int:
+    raise StoreError("verdicts.db", "is damaged", "move the file away", lasting=True)
+
+
 def test_a_file_that_is_damaged_meanwhile(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is under way is refused, and taken the next time: into memory."""
+    """Verdicts wait on the disk and alerts are made, until somebody moves the file away."""
+    monkeypatch.setattr(opened, "OPEN_PAUSE_S", 0)
+    monkeypatch.setattr(backlog, "LEAST_PAUSE_S", 0.001)
+    path = tmp_path / "verdicts.db"
 
     async def talk() -> None:
         async with running(tmp_path) as recorder:
             await recorder.record([batch(verdict("a"))])
 
             async def broken(*args: object) -> int:
-                raise StoreError("verdicts.db", "is damaged", "move the file away", lasting=True)
+                return unusable()
 
-            monkeypatch.setattr(recorder._store, "append", broken)
-            assert await recorder.record([batch(FLAGGED)]) is False
-            assert await recorder.record([batch(FLAGGED)]) is True
+            monkeypatch.setattr(recorder._store.store, "append", broken)
+            monkeypatch.setattr(recorder._store, "_opened", unusable)
+            assert await recorder.record([batch(FLAGGED)])
             assert await recorder.first(["a", "b"]) == {"b": encoded(FLAGGED)}
+            kept = await recorder.get("b")
+            assert kept is not None
+            assert kept.verdict == encoded(FLAGGED)
+            with pytest.raises(StoreError, match="is damaged"):
+                await recorder.page(VerdictQuery())
             assert len(await alerted(recorder)) == 1
             assert await metric(recorder, "ztad_store_degraded") == 1
+            moved_away(tmp_path)
+            monkeypatch.undo()
+            await until_metric(recorder, "ztad_store_degraded", 0)
+            await until_metric(recorder, "ztad_spool_verdicts", 0)
+            assert path.exists()
+            assert (await recorder.page(VerdictQuery())).verdicts == [encoded(FLAGGED)]
+            assert [each["events"] for each in await alerts(recorder)] == [1]
 
     run(talk)
     assert "move the file away" in caplog.text
+
+
+SPOOLING = """
+import asyncio, sys
+from services.recorder import Recorder, RecorderArgs
+from tests.unit.services.storage.batches import batch, verdict
+
+async def record():
+    recorder = Recorder(RecorderArgs(store_dir=sys.argv[1]))
+    for number in range(10**6):
+        name = f"e{number:06}"
+        if await recorder.record([batch(verdict(name, "high" if number == 0 else "info"))]):
+            print(name, flush=True)
+
+asyncio.run(record())
+"""
+
+
+def test_what_was_confirmed_while_spooling_survives_kill_9(tmp_path: Path) -> None:
+    damaged(tmp_path / "verdicts.db")
+    command = [sys.executable, "-c", SPOOLING, str(tmp_path)]
+    confirmed: list[str] = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        while len(confirmed) < 50:
+            confirmed.append(child.stdout.readline().strip())
+        child.kill()
+        confirmed += [line.strip() for line in child.stdout if line.endswith("\n")]
+    moved_away(tmp_path)
+
+    async def talk() -> list[str]:
+        async with running(tmp_path) as recorder:
+            await recorder.record([batch(verdict("last"))])
+            await until_metric(recorder, "ztad_spool_verdicts", 0)
+            assert len(await alerted(recorder)) == 1
+            assert set(await recorder.first(confirmed)) == set(confirmed)
+        with closing(sqlite3.connect(tmp_path / "verdicts.db")) as connection:
+            rows = connection.execute("SELECT event_id FROM verdicts ORDER BY place").fetchall()
+        return [event_id for (event_id,) in rows]
+
+    stored = run(talk)
+    # One more may have been written and not told of before the end.
+    assert stored[: len(confirmed)] == confirmed
+    assert stored[-1] == "last"
+    assert len(stored) == len(set(stored)) <= len(confirmed) + 2
 
 
 def test_a_question_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -275,8 +347,8 @@ def test_a_question_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
     async def talk() -> None:
         async with running(tmp_path) as recorder:
-            monkeypatch.setattr(recorder._store, "first", broken)
-            monkeypatch.setattr(recorder._store, "get", broken)
+            monkeypatch.setattr(recorder._store.store, "first", broken)
+            monkeypatch.setattr(recorder._store.store, "get", broken)
             assert await recorder.first(["a"]) == {}
             with pytest.raises(StoreError, match="cannot be read"):
                 await recorder.get("a")
@@ -299,15 +371,18 @@ def test_a_full_disk_is_told_and_verdicts_wait(
     async def talk() -> None:
         async with running(tmp_path) as recorder:
             assert await recorder.record([batch(verdict("a"))])
-            database = recorder._store._database  # type: ignore[attr-defined]
+            database = recorder._store.store._database  # type: ignore[union-attr]
             await database.write(most_pages(1))
-            assert [await recorder.record([many]) for _ in range(3)] == [False] * 3
-            assert await recorder.first(["a"]) == {"a": encoded(verdict("a"))}
-            assert await metric(recorder, "ztad_store_failures_total") == 3
+            assert [await recorder.record([many]) for _ in range(3)] == [True] * 3
+            assert await recorder.first(["a", "e7"]) == {
+                name: encoded(verdict(name)) for name in ("a", "e7")
+            }
+            assert await metric(recorder, "ztad_store_failures_total") > 0
             assert await metric(recorder, "ztad_store_degraded") == 0
             await database.write(most_pages(100_000))
-            assert await recorder.record([many])
+            await until_metric(recorder, "ztad_spool_verdicts", 0)
             assert await metric(recorder, 'ztad_store_verdicts{kind="ordinary"}') == 2001
+            assert await metric(recorder, "ztad_spool_drained_total") == 6000
 
     run(talk)
     told = [each.getMessage() for each in caplog.records if "no space left" in each.getMessage()]
