@@ -132,7 +132,9 @@ def test_no_scoring_process_loads_training_libraries(graph: Served, bundle: Bund
         process = graph.replica(deployment)
         assert process is not None
         maps = Path(f"/proc/{process.pid}/maps").read_text()
-        assert sorted(set(HEAVY.findall(maps))) == [], deployment
+        # The Recorder brings its tables up to date with Alembic, and scores nothing.
+        allowed = {"sqlalchemy"} if deployment == "Recorder" else set()
+        assert sorted(set(HEAVY.findall(maps)) - allowed) == [], deployment
 
 
 def test_a_killed_detector_degrades_and_comes_back(
