@@ -21,6 +21,8 @@ from services.haproxy import tells_peers
 from services.ingress import Gateway
 from services.recorder import Recorder, RecorderArgs
 from services.shared_history.address import where_of
+from services.streaming.args import StreamArgs
+from services.streaming.deployment import StreamWorker
 
 #: Cores each replica claims. Little, so that every stage fits on two cores; on a cluster the
 #: deployment options claim what a stage really uses.
@@ -78,6 +80,8 @@ class AppArgs(BaseModel):
     """Whether the gateway opens spans (Serve's own tracing is switched on beside it)."""
     recorder: RecorderArgs = Field(default_factory=RecorderArgs)
     """What is kept of verdicts and alerts, and where."""
+    stream: StreamArgs | None = None
+    """Kafka topics that events are read from and verdicts written to; without it none."""
     deployments: dict[str, Options] = Field(default_factory=dict)
     """Options per deployment name: Gateway, Preprocessor, IsolationForest, ..."""
 
@@ -100,9 +104,12 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "Explainer": {"max_ongoing_requests": 4, "max_queued_requests": 16},
     "Recorder": {"max_ongoing_requests": 64},
 }
+#: Beside every graph, when a stream is configured; it settles what is under way before it ends.
+_STREAM = {"max_ongoing_requests": 16, "graceful_shutdown_timeout_s": 10.0}
 _DETECTOR_DEFAULTS: dict[str, Any] = {"max_ongoing_requests": 64}
 #: The stages of every graph, beside one deployment per detector.
 STAGES = tuple(_DEFAULTS)
+_DEFAULTS["StreamWorker"] = _STREAM
 
 
 #: Deployments of which there can be one replica only, and why.
@@ -135,6 +142,8 @@ class NobodyAdmitted(ValueError):
 def build(args: AppArgs) -> Application:
     """Gateway -> Preprocessor -> every detector of the bundle -> Combiner; Explainer, Recorder.
 
+    And a StreamWorker that calls the same where a stream is given.
+
     Raises ``models.bundle.BundleError`` for a bundle that cannot be trusted,
     :class:`NoSuchDeployment`, :class:`MoreThanOneReplica` and :class:`NobodyAdmitted`.
     """
@@ -146,24 +155,25 @@ def build(args: AppArgs) -> Application:
         name: _bind(args, deployment_name(name), DetectorReplica, args.bundle, name)
         for name in bundle.detectors
     }
-    return _bind(
-        args,
-        "Gateway",
-        Gateway,
-        args.model_dump(exclude={"deployments"}),
-        _bind(args, "Preprocessor", Preprocessor, args.bundle, args.state_dir, args.history),
-        detectors,
-        _bind(args, "Combiner", Combiner, args.bundle),
-        _bind(args, "Explainer", Explainer, args.bundle),
-        _bind(args, "Recorder", Recorder, _recorder(args), args.tracing),
+    settings = args.model_dump(exclude={"deployments"})
+    preprocessor = _bind(
+        args, "Preprocessor", Preprocessor, args.bundle, args.state_dir, args.history
     )
+    combiner = _bind(args, "Combiner", Combiner, args.bundle)
+    recorder = _bind(args, "Recorder", Recorder, _recorder(args), args.tracing)
+    judging = (preprocessor, detectors, combiner)
+    stream = None
+    if args.stream is not None:
+        stream = _bind(args, "StreamWorker", StreamWorker, settings, *judging, recorder)
+    explainer = _bind(args, "Explainer", Explainer, args.bundle)
+    return _bind(args, "Gateway", Gateway, settings, *judging, explainer, recorder, stream)
 
 
 def _recorder(args: AppArgs) -> RecorderArgs:
-    """Whoever waits for a confirmation wants it to mean something."""
-    return args.recorder.model_copy(
-        update={"durable": args.recorder.durable or args.ack == "durable"}
-    )
+    """Whoever waits for a confirmation wants it to mean something; a position in a topic is
+    committed for good."""
+    waited_for = args.ack == "durable" or args.stream is not None
+    return args.recorder.model_copy(update={"durable": args.recorder.durable or waited_for})
 
 
 def deployment_name(detector: str) -> str:

@@ -24,6 +24,7 @@ COMMANDS: dict[str, str] = {
     "models": "services.commands.models",
     "serve": "services.commands.serve",
     "routing": "services.commands.routing",
+    "stream": "services.commands.stream",
     "stop": "services.commands.stop",
     "keys": "services.commands.keys",
     "alerts": "services.commands.alerts",
@@ -108,6 +109,7 @@ def _bad_input() -> tuple[type[BaseException], ...]:
     from services.commands.live import GatewayError
     from services.settings import SettingsError
     from services.storage.errors import StoreError
+    from services.streaming.base import StreamError
     from tuning.data import LabelsError
     from tuning.train import TrainingError
 
@@ -119,6 +121,7 @@ def _bad_input() -> tuple[type[BaseException], ...]:
         TrainingError,
         SettingsError,
         StoreError,
+        StreamError,
         GatewayError,
         OSError,
     )

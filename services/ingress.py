@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from services.pipeline import Pipeline
 from services.recording import Call
 from services.routes.alerts import AlertLookups, AlertRoutes
 from services.routes.audit import AuditRoutes
+from services.routes.consumers import ConsumerLookups, ConsumerRoutes
 from services.routes.events import Lookups
 from services.routes.feedback import FeedbackLookups, FeedbackRoutes
 from services.routes.history import HistoryLookups, HistoryRoutes
@@ -41,6 +43,7 @@ class _Gateway:
         combiner: Handle,
         explainer: Handle,
         recorder: Handle,
+        stream: Handle | None = None,
     ) -> None:
         tracing = Tracing(enabled=bool(args["tracing"]))
         graph = Graph(preprocessor, detectors, combiner, recorder).by_value()
@@ -59,6 +62,8 @@ class _Gateway:
         book = graph.book(pipeline, args["models_dir"])
         feedback = _feedback(recorder, preprocessor, metrics)
         audit = AuditRecord(recorder.audit, metrics.lost_audit_lines.inc)
+        consumers = None if stream is None else _consumer_lookups(by_value(stream))
+        counted = None if consumers is None else consumers.metrics
         self._app = GatewayApp(
             pipeline,
             book,
@@ -67,12 +72,13 @@ class _Gateway:
             tracing=tracing,
             metrics=metrics,
             routes=[
-                *MetricsPage(pipeline, book, metrics, recorder.metrics).routes(),
+                *MetricsPage(pipeline, book, metrics, recorder.metrics, counted).routes(),
                 *VerdictStream(Feed(recorder.flagged)).routes(),
                 *AlertRoutes(_alert_lookups(recorder)).routes(),
                 *HistoryRoutes(_history_lookups(recorder)).routes(),
                 *AuditRoutes(recorder.audits.remote).routes(),
                 *feedback.routes(),
+                *ConsumerRoutes(consumers).routes(),
             ],
             unavailable=UNREACHABLE,
         )
@@ -113,6 +119,17 @@ def _feedback(recorder: Handle, preprocessor: Handle, metrics: GatewayMetrics) -
         correct=preprocessor.correct.remote,
     )
     return FeedbackRoutes(lookups, metrics.feedback_unheard.set)
+
+
+def _consumer_lookups(stream: Handle) -> ConsumerLookups:
+    def all_of(method: str) -> Callable[[], Awaitable[list[Any]]]:
+        async def ask() -> list[Any]:
+            answers: list[Any] = await stream.broadcast(method).results_async()
+            return answers
+
+        return ask
+
+    return ConsumerLookups(all_of("state"), all_of("close_fuse"), all_of("metrics"))
 
 
 def _guard(args: dict[str, Any], record: AuditRecord) -> Guard:

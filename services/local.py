@@ -28,6 +28,7 @@ from services.pipeline import Pipeline, Stages
 from services.recorder import Recorder, RecorderArgs
 from services.routes.alerts import AlertLookups, AlertRoutes
 from services.routes.audit import AuditRoutes
+from services.routes.consumers import ConsumerRoutes
 from services.routes.events import Lookups
 from services.routes.feedback import FeedbackLookups, FeedbackRoutes
 from services.routes.history import HistoryLookups, HistoryRoutes
@@ -92,6 +93,7 @@ def local_gateway(
             *HistoryRoutes(_history_lookups(recorder)).routes(),
             *AuditRoutes(recorder.audits).routes(),
             *feedback.routes(),
+            *ConsumerRoutes(None).routes(),
         ],
     )
     app.accompany(feedback.follow)

@@ -77,6 +77,18 @@ MetricName = Literal[
     "ztad_alert_messages",
     "ztad_alert_channel_up",
     "ztad_feedback_total",
+    "ztad_stream_consumed_total",
+    "ztad_stream_events_total",
+    "ztad_stream_dead_letters_total",
+    "ztad_stream_lag_events",
+    "ztad_stream_in_flight",
+    "ztad_stream_paused",
+    "ztad_stream_fused",
+    "ztad_stream_waiting",
+    "ztad_stream_commits_total",
+    "ztad_stream_commit_seconds_total",
+    "ztad_stream_retries_total",
+    "ztad_stream_rebalances_total",
 ]
 
 _BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5)
@@ -188,7 +200,28 @@ RECORDER: dict[MetricName, Family] = {
     ),
     "ztad_feedback_total": Family("What analysts said of events", ("disposition",)),
 }
-FAMILIES = GATEWAY | RECORDER
+#: What stream workers count, together: every gateway tells the same, so take the highest.
+STREAM: dict[MetricName, Family] = {
+    "ztad_stream_consumed_total": Family("Messages read from the topic of events"),
+    "ztad_stream_events_total": Family(
+        "Events of the topic by what became of them, durable and written", ("outcome",)
+    ),
+    "ztad_stream_dead_letters_total": Family("Messages that became dead letters", ("reason",)),
+    "ztad_stream_lag_events": Family(
+        "Messages of a partition that are not committed", ("topic", "partition")
+    ),
+    "ztad_stream_in_flight": Family("Batches under way"),
+    "ztad_stream_paused": Family("Workers whose partitions are paused"),
+    "ztad_stream_fused": Family("Workers that their fuse has stopped"),
+    "ztad_stream_waiting": Family("Workers that wait for brokers, topics or the schema registry"),
+    "ztad_stream_commits_total": Family("Commits of positions", ("outcome",)),
+    "ztad_stream_commit_seconds_total": Family("Time that commits took"),
+    "ztad_stream_retries_total": Family(
+        "Attempts at brokers, topics or the schema registry that failed and were made again"
+    ),
+    "ztad_stream_rebalances_total": Family("Times that partitions changed hands", ("outcome",)),
+}
+FAMILIES = GATEWAY | RECORDER | STREAM
 
 Values = Iterable[tuple[tuple[str, ...], float]]
 """Values of a family, each with the values of its labels."""

@@ -9,9 +9,24 @@ import msgspec
 from ensemble.explain.methods import METHODS
 from ensemble.verdict import Verdict
 from preprocessing.event import AuthEvent
+from services.openapi_parts import (
+    ADMISSION,
+    BAD,
+    BUSY,
+    ERROR,
+    GONE,
+    ID,
+    KIND,
+    answers,
+    ok,
+    parameter,
+    ref,
+    scope,
+)
 from services.routes.alerts import PARAMETERS as ALERT_PARAMETERS
 from services.routes.audit import PAGE as AUDIT_PAGE
 from services.routes.audit import PARAMETERS as AUDIT_PARAMETERS
+from services.routes.consumers import PATHS as CONSUMER_PATHS
 from services.routes.events import PARAMETERS as EVENT_PARAMETERS
 from services.routes.feedback import EFFECTS, FEEDBACK
 from services.routes.feedback import PARAMETERS as FEEDBACK_PARAMETERS
@@ -19,52 +34,10 @@ from services.routes.history import COMPARISON_PARAMETERS, HISTORY_PARAMETERS
 from services.routes.models import ROUTING
 from services.routes.stream import PARAMETERS as STREAM_PARAMETERS
 
-_ERROR = {
-    "type": "object",
-    "properties": {
-        "error": {
-            "type": "object",
-            "properties": {"field": {"type": "string"}, "message": {"type": "string"}},
-        }
-    },
-}
-
-
-def _answers(*codes: tuple[str, str]) -> dict[str, Any]:
-    content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
-    return {code: {"description": text, "content": content} for code, text in codes}
-
-
-def _ok(
-    text: str, schema: dict[str, Any], kind: str = "application/json", code: str = "200"
-) -> dict[str, Any]:
-    return {code: {"description": text, "content": {kind: {"schema": schema}}}}
-
-
-def _parameter(name: str) -> dict[str, Any]:
-    return {"name": name, "in": "query", "schema": {"type": "string"}}
-
-
-def _ref(name: str) -> dict[str, str]:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-_BUSY = ("503", "overloaded, or a stage is being replaced: see Retry-After")
-_ADMISSION = (
-    ("401", "no API key, or one that is not known, has expired or was revoked"),
-    ("403", "the key lacks the scope; or, served without keys, another machine asks"),
-    ("429", "faster than this key may be: see Retry-After"),
-)
 #: Answered without a key.
 _OPEN = ("/healthz", "/readyz")
 
 
-def _scope(name: str) -> dict[str, Any]:
-    """What a key must be allowed to do; ``read`` where an operation does not say."""
-    return {"security": [{"key": [name]}]}
-
-
-_ID = [{"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}]
 _METHOD = {
     "name": "method",
     "in": "query",
@@ -73,21 +46,18 @@ _METHOD = {
     "counterfactual: what would have kept the event quiet",
 }
 _BATCH = {
-    "application/json": {"schema": {"type": "array", "items": _ref("AuthEvent")}},
-    "application/x-ndjson": {"schema": _ref("AuthEvent")},
+    "application/json": {"schema": {"type": "array", "items": ref("AuthEvent")}},
+    "application/x-ndjson": {"schema": ref("AuthEvent")},
 }
 
 
 _PAGE_OF_EVENTS = {
     "type": "object",
     "properties": {
-        "verdicts": {"type": "array", "items": _ref("Verdict")},
+        "verdicts": {"type": "array", "items": ref("Verdict")},
         "next": {"type": ["string", "null"]},
     },
 }
-_BAD = ("422", "a field that cannot be used, named")
-_KIND = ("415", "wrong content type")
-_GONE = ("404", "not scored, or not kept any more")
 
 
 def _paths() -> dict[str, Any]:
@@ -99,6 +69,7 @@ def _paths() -> dict[str, Any]:
         | _page_paths()
         | _history_paths()
         | _feedback_paths()
+        | CONSUMER_PATHS
     )
     for path, operations in paths.items():
         if path not in _OPEN:
@@ -109,31 +80,30 @@ def _paths() -> dict[str, Any]:
 
 def _admitted(operation: dict[str, Any]) -> dict[str, Any]:
     """An operation that a key is needed for."""
-    responses = operation["responses"] | _answers(*_ADMISSION)
-    return {**_scope("read"), **operation, "responses": dict(sorted(responses.items()))}
+    responses = operation["responses"] | answers(*ADMISSION)
+    return {**scope("read"), **operation, "responses": dict(sorted(responses.items()))}
 
 
 def _scoring_paths() -> dict[str, Any]:
-    verdict, many = _ref("Verdict"), {"type": "array", "items": _ref("Verdict")}
+    verdict, many = ref("Verdict"), {"type": "array", "items": ref("Verdict")}
     large = ("413", "too large or too many")
-    event = {"application/json": {"schema": _ref("AuthEvent")}}
+    event = {"application/json": {"schema": ref("AuthEvent")}}
     return {
         "/v1/score": {
             "post": {
-                **_scope("score"),
+                **scope("score"),
                 "summary": "Score one event",
                 "requestBody": {"required": True, "content": event},
-                "responses": _ok("its verdict", verdict) | _answers(_BAD, large, _KIND, _BUSY),
+                "responses": ok("its verdict", verdict) | answers(BAD, large, KIND, BUSY),
             }
         },
         "/v1/score/batch": {
             "post": {
-                **_scope("score"),
+                **scope("score"),
                 "summary": "Score up to 10,000 events (16 MiB), answered in order",
                 "description": "A bad item gets its error in its place; the others are scored.",
                 "requestBody": {"required": True, "content": _BATCH},
-                "responses": _ok("verdicts, same framing", many)
-                | _answers(_BAD, large, _KIND, _BUSY),
+                "responses": ok("verdicts, same framing", many) | answers(BAD, large, KIND, BUSY),
             }
         },
     }
@@ -146,24 +116,24 @@ def _event_paths() -> dict[str, Any]:
                 "summary": "Verdicts, the newest event first",
                 "description": "Filters: since, until, user, address, severity (at least), reason "
                 "(the first), version, anomaly (true or false); pages: limit, after.",
-                "parameters": [_parameter(name) for name in EVENT_PARAMETERS],
-                "responses": _ok("one page of verdicts, and the next one's cursor", _PAGE_OF_EVENTS)
-                | _answers(_BAD, _BUSY),
+                "parameters": [parameter(name) for name in EVENT_PARAMETERS],
+                "responses": ok("one page of verdicts, and the next one's cursor", _PAGE_OF_EVENTS)
+                | answers(BAD, BUSY),
             }
         },
         "/v1/events/{id}": {
             "get": {
                 "summary": "What was decided of an event",
-                "parameters": _ID,
-                "responses": _ok("its first verdict", _ref("Verdict")) | _answers(_GONE, _BUSY),
+                "parameters": ID,
+                "responses": ok("its first verdict", ref("Verdict")) | answers(GONE, BUSY),
             }
         },
         "/v1/events/{id}/event": {
             "get": {
                 "summary": "The event as it came",
-                "parameters": _ID,
-                "responses": _ok("the event", _ref("AuthEvent"))
-                | _answers(_GONE, ("410", "only the verdict is kept"), _BUSY),
+                "parameters": ID,
+                "responses": ok("the event", ref("AuthEvent"))
+                | answers(GONE, ("410", "only the verdict is kept"), BUSY),
             }
         },
         "/v1/events/{id}/explanation": {
@@ -171,17 +141,17 @@ def _event_paths() -> dict[str, Any]:
                 "summary": "Why an event got its score",
                 "description": "By the version that judged it, from what was known when it did: "
                 "the same answer however long ago that was.",
-                "parameters": [*_ID, _METHOD],
-                "responses": _ok(
+                "parameters": [*ID, _METHOD],
+                "responses": ok(
                     "the verdict, the event with its user's baseline, and the explanation with "
                     "its summary, baseline, window and confidence in words",
                     {"type": "object"},
                 )
-                | _answers(
-                    _GONE,
+                | answers(
+                    GONE,
                     ("410", "only the verdict is kept, or the version's bundle is gone"),
-                    _BAD,
-                    _BUSY,
+                    BAD,
+                    BUSY,
                 ),
             }
         },
@@ -191,9 +161,9 @@ def _event_paths() -> dict[str, Any]:
                 "description": "Server-sent events; the data of each is a verdict. With the header "
                 "Last-Event-ID, everything recorded since that event comes first. A client that is "
                 "too slow gets an event of type skipped that says how many verdicts were left out.",
-                "parameters": [_parameter(name) for name in STREAM_PARAMETERS],
-                "responses": _ok("until the client leaves", {"type": "string"}, "text/event-stream")
-                | _answers(_BAD, _BUSY),
+                "parameters": [parameter(name) for name in STREAM_PARAMETERS],
+                "responses": ok("until the client leaves", {"type": "string"}, "text/event-stream")
+                | answers(BAD, BUSY),
             }
         },
     }
@@ -203,78 +173,78 @@ def _alert_paths() -> dict[str, Any]:
     document = {"type": "object"}
     gone = ("404", "no such id, or not kept any more")
     sent = {"required": True, "content": {"application/json": {"schema": document}}}
-    changed = _answers(_BAD, _KIND, gone, _BUSY)
+    changed = answers(BAD, KIND, gone, BUSY)
     return {
         "/v1/alerts": {
             "get": {
                 "summary": "The queue of alerts, newest first",
                 "description": "Filters: severity (at least), user, address, reason, status, "
                 "channel, delivery, since, until; pages: limit, after.",
-                "parameters": [_parameter(name) for name in ALERT_PARAMETERS],
-                "responses": _ok("one page of alerts", document) | _answers(_BAD, _BUSY),
+                "parameters": [parameter(name) for name in ALERT_PARAMETERS],
+                "responses": ok("one page of alerts", document) | answers(BAD, BUSY),
             }
         },
         "/v1/alerts/{id}": {
             "get": {
                 "summary": "One alert with its chain of events and its deliveries",
-                "parameters": _ID,
-                "responses": _ok("the alert", document) | _answers(gone, _BUSY),
+                "parameters": ID,
+                "responses": ok("the alert", document) | answers(gone, BUSY),
             }
         },
         "/v1/alerts/{id}/ack": {
             "post": {
-                **_scope("admin"),
+                **scope("admin"),
                 "summary": "Somebody has taken an alert on; it is not sent again",
-                "parameters": _ID,
+                "parameters": ID,
                 "requestBody": {"content": {"application/json": {"schema": document}}},
-                "responses": _ok("the alert", document) | changed,
+                "responses": ok("the alert", document) | changed,
             }
         },
         "/v1/silences": {
             "get": {
                 "summary": "What is silent, until when, and who said so",
-                "responses": _ok("silences", document) | _answers(_BUSY),
+                "responses": ok("silences", document) | answers(BUSY),
             },
             "post": {
-                **_scope("admin"),
+                **scope("admin"),
                 "summary": "Silence users, addresses or reasons for a while",
                 "requestBody": sent,
-                "responses": _ok("the silence", document, code="201") | changed,
+                "responses": ok("the silence", document, code="201") | changed,
             },
         },
         "/v1/silences/{id}": {
             "delete": {
-                **_scope("admin"),
+                **scope("admin"),
                 "summary": "End a silence now",
-                "parameters": _ID,
-                "responses": _ok("the silence", document) | changed,
+                "parameters": ID,
+                "responses": ok("the silence", document) | changed,
             }
         },
     }
 
 
 def _model_paths() -> dict[str, Any]:
-    routing = {"application/json": {"schema": _ref("Routing")}}
+    routing = {"application/json": {"schema": ref("Routing")}}
     return {
         "/v1/models": {
             "get": {
                 "summary": "Which versions answer, and what each made of its events",
-                "responses": _ok("versions", {"type": "object"}),
+                "responses": ok("versions", {"type": "object"}),
             }
         },
         "/v1/routing": {
             "get": {
                 "summary": "Which version answers which share of the users, and which one watches",
-                "responses": _ok("the routing in force", _ref("Routing")),
+                "responses": ok("the routing in force", ref("Routing")),
             },
             "put": {
-                **_scope("admin"),
+                **scope("admin"),
                 "summary": "Put another routing in force, live",
                 "description": "Takes effect once every replica has the versions it names. With "
                 "a revision, only if nobody changed it since.",
                 "requestBody": {"required": True, "content": routing},
-                "responses": _ok("the routing now in force", _ref("Routing"))
-                | _answers(_BAD, _KIND, ("409", "another revision is in force"), _BUSY),
+                "responses": ok("the routing now in force", ref("Routing"))
+                | answers(BAD, KIND, ("409", "another revision is in force"), BUSY),
             },
         },
     }
@@ -288,15 +258,15 @@ def _history_paths() -> dict[str, Any]:
                 "summary": "What a version that watches would have flagged, against what was",
                 "description": "Counts of the events since a time (default: the last day), the "
                 "first reasons of what only one of the two flagged, and the newest such events.",
-                "parameters": [_parameter(name) for name in COMPARISON_PARAMETERS],
-                "responses": _ok("the comparison", document) | _answers(_BAD, _BUSY),
+                "parameters": [parameter(name) for name in COMPARISON_PARAMETERS],
+                "responses": ok("the comparison", document) | answers(BAD, BUSY),
             }
         },
         "/v1/routing/history": {
             "get": {
                 "summary": "Every routing that was in force, and who put it there, newest first",
-                "parameters": [_parameter(name) for name in HISTORY_PARAMETERS],
-                "responses": _ok("routings", document) | _answers(_BAD, _BUSY),
+                "parameters": [parameter(name) for name in HISTORY_PARAMETERS],
+                "responses": ok("routings", document) | answers(BAD, BUSY),
             }
         },
     }
@@ -310,36 +280,36 @@ def _feedback_paths() -> dict[str, Any]:
             "get": {
                 "summary": "What was said of events, by whom and when, newest first",
                 "description": "Filters: user, event; pages: limit, after.",
-                "parameters": [_parameter(name) for name in FEEDBACK_PARAMETERS],
-                "responses": _ok("one page of feedback", document) | _answers(_BAD, _BUSY),
+                "parameters": [parameter(name) for name in FEEDBACK_PARAMETERS],
+                "responses": ok("one page of feedback", document) | answers(BAD, BUSY),
             },
             "post": {
-                **_scope("admin"),
+                **scope("admin"),
                 "summary": "Say what an event was",
                 "description": EFFECTS,
                 "requestBody": {
                     "required": True,
                     "content": {"application/json": {"schema": FEEDBACK}},
                 },
-                "responses": _ok("the feedback", document, code="201")
-                | _answers(_BAD, _KIND, unknown, _BUSY),
+                "responses": ok("the feedback", document, code="201")
+                | answers(BAD, KIND, unknown, BUSY),
             },
         },
         "/v1/audit": {
             "get": {
-                **_scope("admin"),
+                **scope("admin"),
                 "summary": "Who changed what and who was refused, newest first",
-                "parameters": [_parameter(name) for name in AUDIT_PARAMETERS],
-                "responses": _ok("one page of audit lines", AUDIT_PAGE) | _answers(_BAD, _BUSY),
+                "parameters": [parameter(name) for name in AUDIT_PARAMETERS],
+                "responses": ok("one page of audit lines", AUDIT_PAGE) | answers(BAD, BUSY),
             }
         },
         "/v1/feedback/{id}": {
             "delete": {
-                **_scope("admin"),
+                **scope("admin"),
                 "summary": "Take feedback back, with its effect",
-                "parameters": _ID,
-                "responses": _ok("the feedback that takes it back", document)
-                | _answers(unknown, ("409", "something else was said since"), _BUSY),
+                "parameters": ID,
+                "responses": ok("the feedback that takes it back", document)
+                | answers(unknown, ("409", "something else was said since"), BUSY),
             }
         },
     }
@@ -347,17 +317,17 @@ def _feedback_paths() -> dict[str, Any]:
 
 def _page_paths() -> dict[str, Any]:
     return {
-        "/healthz": {"get": {"summary": "Alive", "responses": _ok("alive", {"type": "object"})}},
+        "/healthz": {"get": {"summary": "Alive", "responses": ok("alive", {"type": "object"})}},
         "/readyz": {
             "get": {
                 "summary": "Every stage answers for a canned event",
-                "responses": _ok("ready", {"type": "object"}) | _answers(("503", "not ready")),
+                "responses": ok("ready", {"type": "object"}) | answers(("503", "not ready")),
             }
         },
         "/metrics": {
             "get": {
                 "summary": "Prometheus metrics",
-                "responses": _ok("text exposition", {"type": "string"}, "text/plain"),
+                "responses": ok("text exposition", {"type": "string"}, "text/plain"),
             }
         },
     }
@@ -376,7 +346,7 @@ def _openapi() -> dict[str, Any]:
         },
         "paths": _paths(),
         "components": {
-            "schemas": {**schemas, "Error": _ERROR, "Routing": ROUTING},
+            "schemas": {**schemas, "Error": ERROR, "Routing": ROUTING},
             "securitySchemes": {
                 "key": {
                     "type": "http",

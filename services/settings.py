@@ -52,6 +52,9 @@ class Settings(BaseModel):
     kafka: str = ""
     """``ZTAD_KAFKA``: the brokers that events come from, as ``HOST:PORT``."""
 
+    kafka_settings: Path | None = None
+    """``ZTAD_KAFKA_SETTINGS``: YAML file of all else about the stream: topics, group, TLS."""
+
     kafka_username: str = ""
     """``ZTAD_KAFKA_USERNAME``: who the brokers know us as (SASL)."""
 
@@ -66,6 +69,12 @@ class Settings(BaseModel):
     """``ZTAD_DATABASE``: the PostgreSQL that keeps verdicts and alerts, as
     ``postgresql://user@host:port/name``; without it they are in files. The password is
     in ``PGPASSWORD``, or in the file that ``PGPASSFILE`` names."""
+
+    schema_registry_username: str = ""
+    """``ZTAD_SCHEMA_REGISTRY_USERNAME``: who the registry knows us as."""
+
+    schema_registry_password: str = Field(default="", repr=False)
+    """``ZTAD_SCHEMA_REGISTRY_PASSWORD``: that user's password."""
 
     log_format: Literal["json", "text"] | None = None
     """``ZTAD_LOG_FORMAT``: ``json`` or ``text``; without it text on a terminal, else JSON."""
@@ -124,7 +133,8 @@ class Settings(BaseModel):
 
 #: Taken from the environment as they are.
 _PLAIN = (
-    "api_key", "database", "history", "kafka", "kafka_password", "kafka_username", "keys_file",
+    "api_key", "database", "history", "kafka", "kafka_password", "kafka_settings",
+    "kafka_username", "schema_registry_password", "schema_registry_username", "keys_file",
     "log_format", "log_level", "log_stacks", "redis_password", "registry", "run_id",
     "schema_registry",
 )  # fmt: skip

@@ -144,6 +144,34 @@ ROWS: dict[str, list[Panel]] = {
             "{{deployment}}": "max by (deployment) (ray_serve_replica_processing_queries)",
         }, "Of Ray Serve."),
     ],
+    "Kafka": [
+        Panel("Lag", "short", {
+            "{{topic}} {{partition}}": "max by (topic, partition) (ztad_stream_lag_events)",
+        }, "Messages that are not committed."),
+        Panel("Messages", "eps", {
+            "read": "max(rate(ztad_stream_consumed_total[5m]))",
+            "{{outcome}}": "max by (outcome) (rate(ztad_stream_events_total[5m]))",
+        }),
+        Panel("Dead letters", "short", {
+            "{{reason}}": "max by (reason) (increase(ztad_stream_dead_letters_total[1h]))",
+        }, "An hour."),
+        Panel("Workers", "short", {
+            "stopped by the fuse": "max(ztad_stream_fused)",
+            "paused": "max(ztad_stream_paused)",
+            "waiting for brokers": "max(ztad_stream_waiting)",
+            "batches under way": "max(ztad_stream_in_flight)",
+        }),
+        Panel("Commits", "short", {
+            "{{outcome}} /s": "max by (outcome) (rate(ztad_stream_commits_total[5m]))",
+            "seconds each":
+                "max(rate(ztad_stream_commit_seconds_total[5m]))"
+                ' / max(rate(ztad_stream_commits_total{outcome="done"}[5m]))',
+        }),
+        Panel("Rebalances, repeated attempts", "short", {
+            "{{outcome}}": "max by (outcome) (increase(ztad_stream_rebalances_total[1h]))",
+            "attempts made again": "max(increase(ztad_stream_retries_total[1h]))",
+        }, "An hour."),
+    ],
     "Alerts": [
         Panel("Alerts opened", "short", {
             "{{severity}} {{reason}}":

@@ -83,6 +83,10 @@ class Gateway:
         """What ``/v1/feedback`` and below it answers; raises as :meth:`routing`."""
         return self._answer(method, f"/v1/feedback{path}", document)
 
+    def consumers(self, method: str, path: str = "") -> bytes:
+        """What ``/v1/consumers`` and below it answers; raises as :meth:`routing`."""
+        return self._answer(method, f"/v1/consumers{path}", None)
+
     def _ask(self, method: str, document: bytes | None = None) -> Live:
         try:
             return msgspec.json.decode(self._answer(method, "/v1/routing", document), type=Live)

@@ -46,6 +46,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         default="fast",
         help="durable: answer once the verdict is on the disk (default fast)",
     )
+    parser.add_argument(
+        "--kafka", default="", metavar="HOST:PORT", help="read events from these brokers as well"
+    )
+    parser.add_argument(
+        "--kafka-settings",
+        type=Path,
+        metavar="FILE",
+        help="YAML: topics, group, formats, TLS, fuse",
+    )
     parser.add_argument("--alert-rules", type=Path, help="YAML file: who is told of which alerts")
     parser.add_argument(
         "--requests-per-s", type=float, default=0.0, help="most requests per key (0: no limit)"
@@ -60,12 +69,13 @@ def run(args: argparse.Namespace) -> int:
     from services import logs
     from services.keys import KeysError
     from services.node import StartError
+    from services.streaming.base import StreamError
 
     settings = load()
     try:
         with logs.gathered(settings) as form:
             _serve(args, settings, _say if form == "text" else LOG.info)
-    except (KeysError, RulesError, StartError, BundleError) as error:
+    except (KeysError, RulesError, StartError, BundleError, StreamError) as error:
         print(f"ztad serve: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -111,10 +121,22 @@ def application_arguments(args: argparse.Namespace, settings: Settings) -> dict[
             "database": checked_database(args.database or settings.database),
             "alert_rules": str(args.alert_rules.resolve()) if args.alert_rules else None,
         },
+        "stream": _checked_stream(args, settings),
         "requests_per_s": args.requests_per_s,
         "ack": args.ack,
         "tracing": wanted(),
     }
+
+
+def _checked_stream(args: argparse.Namespace, settings: Settings) -> dict[str, Any] | None:
+    """Raises :class:`SettingsError` and ``StreamError``: better now than from within a replica."""
+    from services.streaming.opening import from_environment, open_broker
+
+    stream = from_environment(settings, kafka=args.kafka, file=args.kafka_settings)
+    if stream is None:
+        return None
+    open_broker(stream, settings)
+    return stream.model_dump()
 
 
 def _checked_history(address: str) -> str | None:

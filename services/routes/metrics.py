@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 
 from ensemble.scorer import ensemble_of
 from services.book import RoutingBook
@@ -11,9 +13,12 @@ from services.metrics import GatewayMetrics, MetricName, Values, labelled
 from services.pipeline import Pipeline
 from services.recording import Call, called
 from services.routes.base import Request, Route
+from services.streaming.metrics import Told, together
 
 LOG = logging.getLogger("ztad.metrics")
 
+#: Stream workers have this long to tell theirs, seconds.
+WORKERS_WITHIN_S = 1.0
 #: The Recorder has this long to tell its metrics, seconds; a scrape does not wait longer for it.
 RECORDER_WITHIN_S = 1.0
 
@@ -21,7 +26,8 @@ RECORDER_WITHIN_S = 1.0
 class MetricsPage:
     """Prometheus' page. It is answered whatever has become of the rest.
 
-    ``recorder`` asks for the Recorder's own page.
+    ``recorder`` asks for the Recorder's own page, ``workers`` the stream workers for what they
+    count.
     """
 
     def __init__(
@@ -30,11 +36,13 @@ class MetricsPage:
         book: RoutingBook,
         metrics: GatewayMetrics,
         recorder: Call,
+        workers: Callable[[], Awaitable[list[Told]]] | None = None,
     ) -> None:
         self._pipeline = pipeline
         self._book = book
         self._metrics = metrics
         self._recorder = recorder
+        self._workers = workers
         self._budgets: dict[str, float] = {}
 
     def routes(self) -> list[Route]:
@@ -45,7 +53,20 @@ class MetricsPage:
         theirs = await self._theirs()
         self._metrics.up.labels("recorder").set(theirs is not None)
         await self._learn_budgets()
-        return Response(200, self._metrics.render(self._kept()) + (theirs or b""), TEXT)
+        kept = self._kept() | await self._streamed()
+        return Response(200, self._metrics.render(kept) + (theirs or b""), TEXT)
+
+    async def _streamed(self) -> dict[MetricName, Values]:
+        if self._workers is None:
+            return {}
+        try:
+            async with asyncio.timeout(WORKERS_WITHIN_S):
+                pages = await self._workers()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the rest is told
+            LOG.debug("the stream workers do not tell metrics: %s", type(error).__name__)
+            pages = []
+        self._metrics.up.labels("stream_worker").set(bool(pages))
+        return together(pages)
 
     async def _theirs(self) -> bytes | None:
         try:

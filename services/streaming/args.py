@@ -20,7 +20,7 @@ class StreamArgs(BaseModel):
     """What a stream worker reads, writes, and how. User and password are no part of it: they come
     from the environment of the worker (``ZTAD_KAFKA_USERNAME``, ``ZTAD_KAFKA_PASSWORD``)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     bootstrap: str
     """Brokers to begin with: ``HOST:PORT``, several with commas between them."""
@@ -79,7 +79,9 @@ class StreamArgs(BaseModel):
         if address is not None and not address.startswith(("http://", "https://")):
             raise ValueError("expected http(s)://HOST:PORT")
         if address is not None and "@" in address:
-            raise ValueError("user and password go into ZTAD_SCHEMA_REGISTRY_USERINFO")
+            raise ValueError(
+                "name and password go into ZTAD_SCHEMA_REGISTRY_USERNAME and _PASSWORD"
+            )
         return address
 
     @model_validator(mode="after")

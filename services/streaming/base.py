@@ -172,8 +172,9 @@ class Broker(Protocol):
     def read(
         self, topic: str, *, since_s: float | None = None, partition: int | None = None
     ) -> Iterator[Message]:
-        """All messages up to the end as it is now, partition by partition, or of one; from the
-        first one not older than ``since_s`` (seconds since the epoch) on. No group is involved.
+        """All messages up to the end as it is now, or those of one partition, which are in order;
+        from the first one not older than ``since_s`` (seconds since the epoch) on. No group is
+        involved.
 
         Raises :class:`TopicUnusable` and :class:`BrokerAway`.
         """

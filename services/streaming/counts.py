@@ -31,8 +31,8 @@ class Counts:
     def add(self, outcome: Outcome) -> None:
         """What became of a batch."""
         verdicts = len(outcome.verdicts)
-        duplicates = sum(scored.duplicates for scored in outcome.scored)
-        alerts = sum(scored.alerts for scored in outcome.scored)
+        duplicates = sum(scored.duplicates for _, scored in outcome.scored)
+        alerts = sum(scored.alerts for _, scored in outcome.scored)
         self.events["alert"] += alerts
         self.events["duplicate"] += duplicates
         self.events["ordinary"] += max(0, verdicts - alerts)

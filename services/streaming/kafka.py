@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from confluent_kafka import (
-    OFFSET_BEGINNING,
-    OFFSET_END,
     Consumer,
     KafkaError,
     KafkaException,
@@ -50,6 +49,9 @@ FETCHED_AHEAD_KB = 16 << 10
 SESSION_MS = 10_000
 #: Longest pause between two polls, ms; the worker polls while it waits, so only a hung one is late.
 POLL_WITHIN_MS = 120_000
+
+#: The group that a reader without a group has to name; it commits nothing.
+READER = "ztad-reader"
 
 _ACCESS = (
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
@@ -100,11 +102,11 @@ class KafkaBroker:
     def read(
         self, topic: str, *, since_s: float | None = None, partition: int | None = None
     ) -> Iterator[Message]:
-        every = range(self.partitions(topic))
-        consumer = _consumer(self._connection, "ztad-reader")
+        every = range(self.partitions(topic)) if partition is None else [partition]
+        partitions = [TopicPartition(topic, number) for number in every]
+        consumer = _consumer(self._connection, READER)
         try:
-            for number in every if partition is None else [partition]:
-                yield from _read(consumer, TopicPartition(topic, number), since_s)
+            yield from _read(consumer, partitions, since_s)
         finally:
             consumer.close()
 
@@ -253,7 +255,8 @@ def _consumer(connection: Mapping[str, Any], group: str) -> Consumer:
             "session.timeout.ms": SESSION_MS,
             "max.poll.interval.ms": POLL_WITHIN_MS,
             "queued.max.messages.kbytes": FETCHED_AHEAD_KB,
-            "enable.partition.eof": group == "ztad-reader",
+            # The newest messages may be gone by compaction: then the end is told all the same.
+            "enable.partition.eof": group == READER,
         }
     )
 
@@ -266,30 +269,45 @@ def _consumed(consumer: Consumer, most: int, timeout_s: float) -> list[Received]
     return received
 
 
-def _read(consumer: Consumer, at: TopicPartition, since_s: float | None) -> Iterator[Message]:
-    """One partition up to its end as it is now."""
-    if since_s is None:
-        at.offset = OFFSET_BEGINNING
-    else:
-        wanted = TopicPartition(at.topic, at.partition, int(since_s * 1000))
-        [at] = _asked(lambda: consumer.offsets_for_times([wanted], timeout=ANSWER_WITHIN_S))
-    if at.offset == OFFSET_END:
+def _read(
+    consumer: Consumer, partitions: list[TopicPartition], since_s: float | None
+) -> Iterator[Message]:
+    """Partitions up to their ends as they are now."""
+    ends = _ends(consumer, partitions, since_s)
+    if not ends:
         return
-    _, end = _asked(lambda: consumer.get_watermark_offsets(at, timeout=ANSWER_WITHIN_S))
-    consumer.assign([at])
-    while True:
+    consumer.assign(list(ends))
+    left = {at.partition: end for at, end in ends.items()}
+    while left:
         received = _asked(lambda: _consumed(consumer, 1000, ANSWER_WITHIN_S))
         if not received:
-            raise BrokerAway(f"{at.topic}: no answer within {ANSWER_WITHIN_S:.0f} s")
+            raise BrokerAway(f"Kafka: no answer within {ANSWER_WITHIN_S:.0f} s")
         for each in received:
-            error = each.error()
+            number, error = each.partition() or 0, each.error()
             if error is not None and error.code() == _END:
-                return
-            if _is_message(each):
+                left.pop(number, None)
+            elif number in left and _is_message(each):
                 message = _message(each)
-                if message.offset >= end:
-                    return
-                yield message
+                if message.offset < left[number]:
+                    yield message
+                if message.offset >= left[number] - 1:
+                    del left[number]
+
+
+def _ends(
+    consumer: Consumer, partitions: list[TopicPartition], since_s: float | None
+) -> dict[TopicPartition, int]:
+    """Of the partitions that have anything to read: where to begin, and where they end."""
+    ends: dict[TopicPartition, int] = {}
+    if since_s is not None:
+        wanted = [TopicPartition(at.topic, at.partition, int(since_s * 1000)) for at in partitions]
+        partitions = _asked(lambda: consumer.offsets_for_times(wanted, timeout=ANSWER_WITHIN_S))
+    for at in partitions:
+        first, end = _asked(partial(consumer.get_watermark_offsets, at, timeout=ANSWER_WITHIN_S))
+        begin = first if since_s is None else at.offset
+        if 0 <= begin < end:
+            ends[TopicPartition(at.topic, at.partition, begin)] = end
+    return ends
 
 
 def _message(received: Received) -> Message:

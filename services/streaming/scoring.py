@@ -32,7 +32,7 @@ class Decode(Protocol):
     """The value of a message -> one event as JSON."""
 
     async def __call__(self, value: bytes) -> bytes:
-        """Raises :class:`Undecodable`."""
+        """Raises :class:`Undecodable`, or ``StreamError`` while nobody can tell."""
 
 
 @dataclass(slots=True)
@@ -46,11 +46,12 @@ class Piece:
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of a batch: each message has a verdict or a letter."""
+    """What became of a batch: in the end each message has a verdict or a letter. ``scored`` holds
+    what was judged, with its messages."""
 
+    scored: list[tuple[Sequence[Message], Scored]] = field(default_factory=list)
     verdicts: list[tuple[Message, bytes]] = field(default_factory=list)
     letters: list[DeadLetter] = field(default_factory=list)
-    scored: list[Scored] = field(default_factory=list)
 
 
 class Scoring:
@@ -65,27 +66,47 @@ class Scoring:
         self._decode = decode
 
     async def prepare(self, messages: Sequence[Message], outcome: Outcome) -> list[Piece]:
-        """Have the history take in what can be events; what cannot is in ``outcome`` then."""
+        """Have the history take in what can be events; what cannot is in ``outcome`` then.
+
+        Raises ``StreamError``, before anything else has happened, while nothing can be decoded.
+        """
+        refused = Outcome()
         values: list[bytes] = []
         events: list[Message] = []
         for message in messages:
             try:
                 values.append(await self._value(message))
             except Undecodable as error:
-                self._refuse(outcome, message, "undecodable", "body", str(error))
+                self._refuse(refused, message, "undecodable", "body", str(error))
             except _TooLarge as error:
-                self._refuse(outcome, message, "too_large", "body", str(error))
+                self._refuse(refused, message, "too_large", "body", str(error))
             else:
                 events.append(message)
+        outcome.letters.extend(refused.letters)
         pieces = await self._prepared(events, values) if events else []
         for piece in pieces:
             self._sort_out(piece, outcome)
         return pieces
 
     async def judge(self, pieces: Iterable[Piece], outcome: Outcome) -> None:
-        """Verdicts of what was prepared."""
+        """Have verdicts made of what was prepared."""
         for piece in pieces:
             await self._judge(piece, outcome)
+
+    async def confirm(self, outcome: Outcome) -> None:
+        """Wait, however long it takes, until the verdicts are durable."""
+        for messages, scored in outcome.scored:
+            if all([await receipt for receipt in scored.receipts]):
+                outcome.verdicts += [
+                    (message, answer)
+                    for message, answer in zip(messages, scored.answers, strict=True)
+                    if not isinstance(answer, ItemError)
+                ]
+            else:
+                for message, answer in zip(messages, scored.answers, strict=True):
+                    if not isinstance(answer, ItemError):
+                        said = "the store refuses its verdict; the Recorder's log says why"
+                        self._refuse(outcome, message, "unscorable", "body", said)
 
     async def _value(self, message: Message) -> bytes:
         value = message.value
@@ -123,15 +144,12 @@ class Scoring:
             return
         traces = Traces(messages)
         try:
-            scored = await self._pipeline.judge(prepared, traces.ids, traces.recorded)
+            scored = await self._pipeline.judge(prepared, traces.ids, traces.recorded, durable=True)
         except Exception as error:  # noqa: BLE001 - a fault of a stage must not stop a partition
             LOG.warning("%d messages cannot be judged: %s", len(messages), error)
             await self._judge_apart(messages, prepared, outcome)
             return
-        outcome.scored.append(scored)
-        for message, answer in zip(messages, scored.answers, strict=True):
-            if not isinstance(answer, ItemError):
-                outcome.verdicts.append((message, answer))
+        outcome.scored.append((messages, scored))
 
     async def _judge_apart(
         self, messages: Sequence[Message], prepared: Prepared, outcome: Outcome

@@ -47,22 +47,22 @@ MOST_PAUSE_S = 10.0
 
 @dataclass(slots=True, eq=False)
 class Batch:
-    """Messages that are scored together. ``prepared`` lets the next batch begin."""
+    """Messages that are scored together. ``prepared`` lets the next batch begin; ``held`` says that
+    it waits for somebody to close the fuse."""
 
     messages: Sequence[Message]
     ticket: Ticket
     prepared: asyncio.Event = field(default_factory=asyncio.Event)
+    held: bool = False
 
 
 class Worker:
-    """One member of the consumer group. ``recorded`` waits until every verdict that has left the
-    pipeline is durable. ``run`` it once; everything is for one event loop."""
+    """One member of the consumer group. ``run`` it once; everything is for one event loop."""
 
     def __init__(
         self,
         broker: Broker,
         scoring: Scoring,
-        recorded: Callable[[], Awaitable[None]],
         args: StreamArgs,
         *,
         name: str = "",
@@ -70,7 +70,6 @@ class Worker:
     ) -> None:
         self._broker = broker
         self._scoring = scoring
-        self._recorded = recorded
         self._args = args
         self._name = name
         self._tracing = tracing
@@ -170,13 +169,16 @@ class Worker:
             with self._tracing.batch(
                 self._contexts(batch), len(batch.messages), "ztad.stream.batch"
             ):
-                pieces = await self._scoring.prepare(batch.messages, outcome)
-                await self._guard(len(batch.messages), len(outcome.letters))
+                pieces = await self._patiently(
+                    lambda: self._scoring.prepare(batch.messages, outcome)
+                )
+                await self._guard(batch, len(batch.messages), len(outcome.letters))
                 batch.prepared.set()
                 found = len(outcome.letters)
                 await self._scoring.judge(pieces, outcome)
-                await self._guard(0, len(outcome.letters) - found)
-                await self._recorded()
+                await self._scoring.confirm(outcome)
+                if len(outcome.letters) > found:
+                    await self._guard(batch, 0, len(outcome.letters) - found)
                 await self._patiently(lambda: asyncio.to_thread(outputs.write, outcome))
             batch.ticket.done()
             self.counts.add(outcome)
@@ -193,7 +195,7 @@ class Worker:
         found = (self._tracing.context_of(parent) for parent in parents)
         return list(islice(filter(None, found), MOST_LINKS))
 
-    async def _guard(self, messages: int, dead: int) -> None:
+    async def _guard(self, batch: Batch, messages: int, dead: int) -> None:
         """Stop here, before anything of it is written, if too much of the input is dead."""
         if self._fuse.count(messages, dead):
             LOG.error(
@@ -201,7 +203,9 @@ class Worker:
                 "'ztad dlq list', then 'ztad stream resume'",
                 self._fuse.why,
             )
+            batch.held = True
             await self._fuse.closed()
+            batch.held = False
 
     async def _settle(self, partitions: Collection[Partition]) -> None:
         """Drop what has not begun; wait for the rest, but not for somebody to close the fuse."""
@@ -210,7 +214,8 @@ class Worker:
             batch.messages = [each for each in batch.messages
                               if Partition(each.topic, each.partition) not in gone]  # fmt: skip
         ending = [each for each in self._under_way if gone & each.ticket.partitions]
-        if ending and not self._fuse.blown:
+        ending = [each for each in ending if not each.held]
+        if ending:
             within_s = STOP_S if self._stopping else HAND_OVER_S
             await asyncio.wait([self._under_way[each] for each in ending], timeout=within_s)
 

@@ -8,7 +8,7 @@ from typing import get_args
 
 import pytest
 
-from services.metrics import FAMILIES, GATEWAY, RECORDER, MetricName, kind
+from services.metrics import FAMILIES, GATEWAY, RECORDER, STREAM, MetricName, kind
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "metrics.md").read_text()
@@ -16,7 +16,8 @@ PAGE = (ROOT / "docs" / "metrics.md").read_text()
 UNITS = ("_seconds", "_bytes", "_events", "_users", "_verdicts", "_messages", "_total")
 #: Gauges of something else: yes or no, or a share of it.
 NO_UNIT = ("_up", "_resting", "_broken", "_degraded", "_unoffered", "_weight", "_in_flight",
-           "_promised", "_realised", "_unheard", "_refusing")  # fmt: skip
+           "_promised", "_realised", "_unheard", "_refusing", "_paused", "_fused",
+           "_waiting")  # fmt: skip
 
 
 def section(title: str) -> dict[str, list[str]]:
@@ -27,8 +28,12 @@ def section(title: str) -> dict[str, list[str]]:
     return {row[0].strip("`"): row[1:] for row in cells}
 
 
-@pytest.mark.parametrize(("title", "families"), [("Of each gateway", GATEWAY),
-                                                 ("Of the Recorder", RECORDER)])  # fmt: skip
+SECTIONS = {
+    "Of each gateway": GATEWAY, "Of the Recorder": RECORDER, "Of the stream workers": STREAM,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("title", "families"), SECTIONS.items())
 def test_every_metric_has_its_row_and_every_row_its_metric(
     title: str, families: dict[MetricName, object]
 ) -> None:
@@ -45,7 +50,7 @@ def test_every_metric_has_its_row_and_every_row_its_metric(
 
 @pytest.mark.parametrize("name", get_args(MetricName))
 def test_every_example_asks_for_its_metric(name: MetricName) -> None:
-    rows = section("Of each gateway") | section("Of the Recorder")
+    rows = {name: row for title in SECTIONS for name, row in section(title).items()}
     query = rows[name][3]
     sample = rf"{name}_(bucket|sum|count)" if kind(name) == "histogram" else name
     assert re.search(rf"\b{sample}\b", query)
@@ -56,7 +61,7 @@ def test_every_example_asks_for_its_metric(name: MetricName) -> None:
 
 def test_the_list_is_whole() -> None:
     assert set(FAMILIES) == set(get_args(MetricName))
-    assert not GATEWAY.keys() & RECORDER.keys()
+    assert sum(len(families) for families in SECTIONS.values()) == len(FAMILIES)
 
 
 @pytest.mark.parametrize("name", get_args(MetricName))

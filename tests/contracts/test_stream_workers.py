@@ -45,7 +45,7 @@ def stream(name: str, **given: Any) -> StreamArgs:
 async def working(broker: Broker, graph: FakeGraph, args: StreamArgs) -> AsyncIterator[Worker]:
     """A worker that works meanwhile."""
     pipeline = graph.pipeline(patient=True)
-    worker = Worker(broker, Scoring(pipeline, lambda: NOW_S), pipeline.recorded, args, name="w")
+    worker = Worker(broker, Scoring(pipeline, lambda: NOW_S), args, name="w")
     tasks = [asyncio.ensure_future(work()) for work in (worker.run, *pipeline.background)]
     try:
         yield worker

@@ -82,6 +82,13 @@ def write(broker: Broker, topic: str, *values: str, key: str | None = None) -> N
     sink.close()
 
 
+def write_numbers(broker: Broker, topic: str, numbers: range) -> None:
+    """Each number as a message of a user of its own."""
+    sink = broker.sink()
+    sink.deliver([Outgoing(topic, f"{n}".encode(), f"user {n}".encode()) for n in numbers])
+    sink.close()
+
+
 def gather(source: Source, wanted: int, most: int = 500) -> list[Message]:
     """Poll until so many messages have come."""
     found: list[Message] = []
@@ -157,8 +164,7 @@ def test_members_of_a_group_share_its_partitions(broker: Broker, topic: str, joi
         one.poll(10, 0.1)
         other.poll(10, 0.1)
     assert not first.owned & second.owned
-    for n in range(40):
-        write(broker, topic, f"{n}", key=f"user {n}")
+    write_numbers(broker, topic, range(40))
     found: list[Message] = []
     while len(found) < 40:
         assert time.monotonic() < deadline
@@ -172,8 +178,7 @@ def test_members_of_a_group_share_its_partitions(broker: Broker, topic: str, joi
 def test_what_is_committed_when_partitions_move_is_not_read_again(
     broker: Broker, topic: str, join: Join
 ) -> None:
-    for n in range(40):
-        write(broker, topic, f"{n}", key=f"user {n}")
+    write_numbers(broker, topic, range(40))
     one, first = join(topic, topic)
     messages = gather(one, 40)
     first.ready = {Partition(*at[:2]): at.offset for at in ends(messages)}
@@ -185,8 +190,7 @@ def test_what_is_committed_when_partitions_move_is_not_read_again(
         assert other.poll(10, 0.1) == []
     moved = set(second.owned)
     assert not moved & first.owned
-    for n in range(40, 80):
-        write(broker, topic, f"{n}", key=f"user {n}")
+    write_numbers(broker, topic, range(40, 80))
     found: list[Message] = []
     while len(found) < 40:
         assert time.monotonic() < deadline
@@ -239,8 +243,7 @@ def test_a_topic_that_is_missing_is_named(broker: Broker, topic: str) -> None:
 
 
 def test_a_topic_is_read_up_to_its_end(broker: Broker, topic: str) -> None:
-    for n in range(20):
-        write(broker, topic, f"{n}", key=f"user {n}")
+    write_numbers(broker, topic, range(20))
     assert sorted(values(list(broker.read(topic))), key=int) == [f"{n}" for n in range(20)]
     assert list(broker.read(topic, since_s=time.time() + 3600)) == []
     assert len(list(broker.read(topic, since_s=time.time() - 3600))) == 20
