@@ -15,7 +15,7 @@ import pytest
 from alerting.log import AlertQuery
 from preprocessing.event import AuthEvent
 from services.cli import main
-from services.storage.base import Limits, VerdictQuery
+from services.storage.base import AuditLine, Limits, VerdictQuery
 from services.storage.migrations import on_postgres, on_sqlite
 from services.storage.migrations.chain import (
     ALERTS,
@@ -59,6 +59,7 @@ async def fill(folder: Path) -> None:
             await store.append([shadow], at_s + 2)
         await store.offered(2)
         await store.save_routing(b"{}", "kim", "first", NOW_S)
+        await store.audit([AuditLine(f"line-{n}", NOW_S + n, b"{}") for n in range(3)])
         await store.say("e0-1", "compromised", "lee", "a\0b", NOW_S)
         await store.say("e1-1", "safe", "lee", "", NOW_S + 1)
     with closing(open_alert_log(str(folder))) as log:
@@ -79,6 +80,7 @@ async def answers(where: str) -> list[Any]:
             await store.compare("v2", 0.0),
             await store.opinions(limit=9),
             await store.routings(9),
+            await store.audits(None, 9),
             await store.events(NOW_S, NOW_S + 9 * DAY_S, None, 99),
             one,
             await log.chain(one.alert_id, first=9, last=9),

@@ -54,8 +54,10 @@ class Numb(EmbeddedHistory):
 
     lost: str
 
-    def observe(self, events: Sequence[AuthEvent], *, now_s: float) -> Facts:
-        facts = super().observe(events, now_s=now_s)
+    def observe(
+        self, events: Sequence[AuthEvent], *, now_s: float, join_trails: bool = True
+    ) -> Facts:
+        facts = super().observe(events, now_s=now_s, join_trails=join_trails)
         facts.values[:, FACTS.index(self.lost)] = 0.0
         return facts
 

@@ -222,14 +222,15 @@ async def _whole_table(
 ) -> None:
     """Every line; those that are there stay."""
     types = dict(await to.fetch(_TYPES, table))
-    rows = source.execute(f"SELECT * FROM {table}")
-    names = [name for name, *_ in rows.description]
-    marks = ", ".join(f"${number}" for number, _ in enumerate(names, 1))
-    insert = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks}) ON CONFLICT DO NOTHING"
-    while some := rows.fetchmany(AT_ONCE):
-        fitted = [tuple(map(_fitted, (types[name] for name in names), row)) for row in some]
-        await to.executemany(insert, fitted)
-        advance(len(some))
+    # One that is not read to its end would keep the file locked.
+    with closing(source.execute(f"SELECT * FROM {table}")) as rows:
+        names = [name for name, *_ in rows.description]
+        marks = ", ".join(f"${number}" for number, _ in enumerate(names, 1))
+        insert = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks}) ON CONFLICT DO NOTHING"
+        while some := rows.fetchmany(AT_ONCE):
+            fitted = [tuple(map(_fitted, (types[name] for name in names), row)) for row in some]
+            await to.executemany(insert, fitted)
+            advance(len(some))
 
 
 def _fitted(type_: str, value: Any) -> Any:

@@ -226,6 +226,7 @@ def test_an_event_from_the_queue_and_from_the_recorder() -> None:
         explained = await client.get("/v1/events/a/explanation?method=shap")
         assert explained.json() == {
             "verdict": scored.json(),
+            "event": None,
             "evidence": None,
             "explanation": {"version": "v1", "path": "bundles/v1", "columns": 2},
         }
