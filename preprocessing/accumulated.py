@@ -12,8 +12,9 @@ ordinary as ever.
 from __future__ import annotations
 
 from math import exp, log2
+from typing import final
 
-import msgspec
+from mypy_extensions import mypyc_attr
 
 from preprocessing.baseline import PRIOR_EVENTS
 
@@ -24,20 +25,22 @@ SIZE_UNIT = 1000.0
 #: The level of a sum of which nobody knows anything: nothing is above it.
 UNKNOWN = 64.0
 
-#: Addresses remembered of an unproven device.
-MOST_ADDRESSES = 8
-
 #: What is summed, in this order, each over a day and then over a week.
 SUMS = ("new_day", "new_week", "bytes_day", "bytes_week")
 Four = tuple[float, float, float, float]
 NO_SUMS: Four = (0.0, 0.0, 0.0, 0.0)
 
 
-class Sums(msgspec.Struct, array_like=True, gc=False):
+@final
+@mypyc_attr(acyclic=True)
+class Sums:
     """Decaying sums of one user as of ``at_s``, in the order of SUMS: bits, then SIZE_UNITs."""
 
-    at_s: float = 0.0
-    values: Four = NO_SUMS
+    __slots__ = ("at_s", "values")
+
+    def __init__(self, at_s: float = 0.0, values: Four = NO_SUMS) -> None:
+        self.at_s = at_s
+        self.values = values
 
     def read(self, at_s: float) -> Four:
         """The sums as of ``at_s``; a reading in the past is the newest known one."""
@@ -56,48 +59,18 @@ class Sums(msgspec.Struct, array_like=True, gc=False):
         return self.values
 
 
-class Unproven(msgspec.Struct, array_like=True, gc=False):
-    """A device that nobody has vouched for (preprocessing/unproven.py).
-
-    First seen at ``since_s``, after ``silence_s`` without a success of its user. ``sums`` fade over
-    a week, as of ``at_s``: bits of strange hours, bits of new resources, deviations of transferred
-    bytes, and events. ``addresses`` are those it came from.
-    """
-
-    since_s: float
-    silence_s: float
-    at_s: float
-    sums: Four = NO_SUMS
-    addresses: tuple[str, ...] = ()
-
-    def then(self, at_s: float, added: Four, address: str | None) -> Unproven:
-        """The same after one more event; late ones count in full."""
-        left = exp(-max(0.0, at_s - self.at_s) / WEEK_S)
-        hours, new, sizes, events = self.sums
-        addresses = self.addresses
-        if address is not None and address not in addresses:
-            addresses = (*addresses, address)[-MOST_ADDRESSES:]
-        return Unproven(
-            self.since_s,
-            self.silence_s,
-            max(self.at_s, at_s),
-            (
-                hours * left + added[0],
-                new * left + added[1],
-                sizes * left + added[2],
-                events * left + added[3],
-            ),
-            addresses,
-        )
-
-
-class Level(msgspec.Struct, array_like=True, gc=False):
+@final
+@mypyc_attr(acyclic=True)
+class Level:
     """What two sums of one thing usually are, over a day and a week: mean log2(1 + sum) at the
     ``weight`` events that added to them."""
 
-    weight: float = 0.0
-    day: float = 0.0
-    week: float = 0.0
+    __slots__ = ("day", "week", "weight")
+
+    def __init__(self, weight: float = 0.0, day: float = 0.0, week: float = 0.0) -> None:
+        self.weight = weight
+        self.day = day
+        self.week = week
 
     def learn(self, day: float, week: float, limit: float) -> None:
         weight = self.weight = min(limit, self.weight + 1.0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from preprocessing.accumulated import Sums
-from preprocessing.baseline import Place
 from preprocessing.crowd import slot
 from preprocessing.geo import FASTEST_KMH, distance_km, speed_kmh
 from preprocessing.history import (
@@ -25,6 +24,7 @@ from preprocessing.state import (
     UserFailures,
 )
 from preprocessing.unproven import SILENT_S, remember_unproven
+from preprocessing.whereabouts import Place
 
 #: Most of an address's failing users remembered by name; beyond it a user may count twice.
 MOST_FAILED = 256

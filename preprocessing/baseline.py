@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from math import exp, inf, log2, sqrt
+from typing import final
 
-import msgspec
+from mypy_extensions import mypyc_attr
 
 from preprocessing.geo import beyond_accuracy_km, distance_km
 
@@ -64,11 +65,16 @@ def _near(quarter: int) -> list[float]:
 _NEAR = [_near(quarter) for quarter in range(QUARTERS)]
 
 
-class Decaying(msgspec.Struct, array_like=True, gc=False):
+@final
+@mypyc_attr(acyclic=True)
+class Decaying:
     """A count whose past fades exponentially: value at ``at_s``, seconds since the epoch."""
 
-    value: float = 0.0
-    at_s: float = 0.0
+    __slots__ = ("at_s", "value")
+
+    def __init__(self, value: float = 0.0, at_s: float = 0.0) -> None:
+        self.value = value
+        self.at_s = at_s
 
     def read(self, at_s: float, tau_s: float) -> float:
         """The count as of ``at_s``; a reading in the past is the newest known value."""
@@ -85,15 +91,20 @@ class Decaying(msgspec.Struct, array_like=True, gc=False):
             self.value += amount * exp(age_s / tau_s)
 
 
-class Categories(msgspec.Struct, array_like=True, gc=False):
+@final
+@mypyc_attr(acyclic=True)
+class Categories:
     """How often each value of one field was seen, and how often a value was seen first.
 
     ``weight`` is the sum of ``counts``; ``firsts`` counts the events that brought a new value.
     """
 
-    counts: dict[str, float] = {}
-    weight: float = 0.0
-    firsts: float = 0.0
+    __slots__ = ("counts", "firsts", "weight")
+
+    def __init__(self) -> None:
+        self.counts: dict[str, float] = {}
+        self.weight = 0.0
+        self.firsts = 0.0
 
     def learn(self, value: str, limit: float, most_values: int) -> bool:
         """Count one sighting; True if it was the first."""
@@ -173,27 +184,37 @@ def no_habits(values: Iterable[str | None], fields: Iterable[Categories]) -> lis
     ]
 
 
-class Firsts(msgspec.Struct, array_like=True, gc=False):
+@final
+@mypyc_attr(acyclic=True)
+class Firsts:
     """How often an event brings its user a value of one field never seen before."""
 
-    events: float = 0.0
-    firsts: float = 0.0
+    __slots__ = ("events", "firsts")
+
+    def __init__(self, events: float = 0.0, firsts: float = 0.0) -> None:
+        self.events = events
+        self.firsts = firsts
 
     def rate(self) -> float:
         """Share of events that brought a new value, in (0, 1]."""
         return (self.firsts + 1.0) / (self.events + 2.0)
 
 
-class Scale(msgspec.Struct, array_like=True, gc=False):
+@final
+@mypyc_attr(acyclic=True)
+class Scale:
     """Running mean and spread of a log2-scaled amount (Welford 1962).
 
     Winsorised: what lies more than three spreads from the mean moves them as if it lay at three, so
     that one extreme amount that slipped through does not become the new normal.
     """
 
-    weight: float = 0.0
-    mean: float = 0.0
-    squares: float = 0.0
+    __slots__ = ("mean", "squares", "weight")
+
+    def __init__(self, weight: float = 0.0, mean: float = 0.0, squares: float = 0.0) -> None:
+        self.weight = weight
+        self.mean = mean
+        self.squares = squares
 
     def learn(self, value: float, limit: float) -> None:
         if self.weight >= limit:
@@ -221,13 +242,18 @@ class Scale(msgspec.Struct, array_like=True, gc=False):
         return max(0.0, value - mean) / max(sqrt(variance), LEAST_SPREAD)
 
 
-class Anchor(msgspec.Struct, array_like=True, gc=False):
+@final
+@mypyc_attr(acyclic=True)
+class Anchor:
     """A long memory of a :class:`Scale`, which follows it only slowly: who is led astray a little
     every day is seen against it."""
 
-    mean: float = 0.0
-    spread: float = 0.0
-    at_s: float = 0.0
+    __slots__ = ("at_s", "mean", "spread")
+
+    def __init__(self, mean: float = 0.0, spread: float = 0.0, at_s: float = 0.0) -> None:
+        self.mean = mean
+        self.spread = spread
+        self.at_s = at_s
 
     def follow(self, scale: Scale, at_s: float) -> None:
         """Move towards the scale as of ``at_s``: at once while it is young, then by a doubling in
@@ -246,12 +272,17 @@ class Anchor(msgspec.Struct, array_like=True, gc=False):
         return max(0.0, value - self.mean) / self.spread if self.spread else 0.0
 
 
-class Rhythm(msgspec.Struct, array_like=True, gc=False):
+@final
+@mypyc_attr(acyclic=True)
+class Rhythm:
     """When somebody is active: smoothed counts by hour of the day and by day of the week (UTC)."""
 
-    weight: float = 0.0
-    hours: list[float] = msgspec.field(default_factory=lambda: [0.0] * HOURS)
-    days: list[float] = msgspec.field(default_factory=lambda: [0.0] * DAYS)
+    __slots__ = ("days", "hours", "weight")
+
+    def __init__(self) -> None:
+        self.weight = 0.0
+        self.hours = [0.0] * HOURS
+        self.days = [0.0] * DAYS
 
     def learn(self, hour: float, day: int, limit: float, vote: float = 1.0) -> None:
         """Count one event at ``hour`` in [0, 24) on ``day``; see :func:`clock`. Events of one
@@ -290,22 +321,15 @@ class Rhythm(msgspec.Struct, array_like=True, gc=False):
         return (rarer + 1.0) / (self.weight + 1.0)
 
 
-class Place(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """Where a user was seen: degrees, seconds since the epoch, and what an analyst reads."""
-
-    latitude: float
-    longitude: float
-    at_s: float
-    city: str | None = None
-    country: str | None = None
-    source_ip: str | None = None
-    device_id: str | None = None
-
-
-class Places(msgspec.Struct, array_like=True, gc=False):
+@final
+@mypyc_attr(acyclic=True)
+class Places:
     """The few places where a user usually is: (latitude, longitude, weight) each."""
 
-    known: list[tuple[float, float, float]] = []
+    __slots__ = ("known",)
+
+    def __init__(self, known: list[tuple[float, float, float]] | None = None) -> None:
+        self.known: list[tuple[float, float, float]] = known or []
 
     def distance_km(self, latitude: float, longitude: float) -> float:
         """Distance to the nearest usual place beyond geolocation error, km; 0 if none is known."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from preprocessing.baseline import HABIT, Place
+from preprocessing.baseline import HABIT
 from preprocessing.feedback import (
     AFTER_S,
     BEFORE_S,
@@ -24,6 +24,7 @@ from preprocessing.learning import learn
 from preprocessing.state import Sighting, State, User, remembered, sighting, sighting_of
 from preprocessing.unlearning import unlearn
 from preprocessing.unproven import doubt_again, prove
+from preprocessing.whereabouts import Place
 
 _DEVICE, _ADDRESS = CATEGORIES.index("device"), CATEGORIES.index("address")
 

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from math import log2
+from typing import final
 from zlib import crc32
 
-import msgspec
+from mypy_extensions import mypyc_attr
 
 from preprocessing.history import SHARED
 
@@ -46,12 +47,17 @@ def _generation() -> list[dict[str, bytearray]]:
     return [{} for _ in range(len(SHARED) + 1)]
 
 
-class Crowd(msgspec.Struct, array_like=True, gc=False):
+@final
+@mypyc_attr(acyclic=True)
+class Crowd:
     """Users by value, per field of ``history.SHARED``; ``since_s`` begins the present period."""
 
-    since_s: float = 0.0
-    now: list[dict[str, bytearray]] = msgspec.field(default_factory=_generation)
-    before: list[dict[str, bytearray]] = msgspec.field(default_factory=_generation)
+    __slots__ = ("before", "now", "since_s")
+
+    def __init__(self) -> None:
+        self.since_s = 0.0
+        self.now = _generation()
+        self.before = _generation()
 
     def turn(self, at_s: float, period_s: float) -> None:
         """Begin a new period if it is time."""

@@ -9,18 +9,18 @@ from struct import Struct
 import msgspec
 import numpy as np
 
-from preprocessing import state as states
+from preprocessing import snapshots
 from preprocessing.activity import record
-from preprocessing.baseline import Place
 from preprocessing.correcting import correct
 from preprocessing.event import AuthEvent
 from preprocessing.feedback import Feedback
 from preprocessing.history import CATEGORIES, DAY_S, FACTS, Evidence, Facts, HistorySettings
 from preprocessing.learning import learn
 from preprocessing.lookup import Lookup, service_share
-from preprocessing.state import Address, Baseline, Session, Sighting, User, sighting
+from preprocessing.state import Address, Baseline, Session, Sighting, User, empty, sighting
 from preprocessing.trail import beside, follow, mark, steps
 from preprocessing.typical import Typical, evidence, share_of_hours, typical_event
+from preprocessing.whereabouts import Place
 
 _ROW = Struct(f"{len(FACTS)}d")
 #: Who began to use a value is remembered for one to two of these periods, seconds.
@@ -40,7 +40,7 @@ class EmbeddedHistory:
 
     def __init__(self, settings: HistorySettings | None = None) -> None:
         self.settings = settings or HistorySettings()
-        self._state = states.empty(self.settings)
+        self._state = empty(self.settings)
         self._lookup: Lookup | None = None
 
     @property
@@ -146,9 +146,7 @@ class EmbeddedHistory:
         address = self._state.addresses.get(event.source_ip) if event.source_ip else None
         # Of the usual address its regular users count but nobody's failures there: how many there
         # were at this very moment is known only of the event's own address.
-        quiet = (
-            Address(None, address.regulars, address.visitors, address.people) if address else None
-        )
+        quiet = address.quiet() if address else None
         facts = self._current_lookup().facts(sighting(event), user, quiet)
         in_hours = share_of_hours(base.rhythm, evidence.hours)
         typical = Typical(event, facts, in_hours).encode()
@@ -178,10 +176,10 @@ class EmbeddedHistory:
         return self._state.ledger.serial
 
     def snapshot(self, *, seen: bool = True) -> bytes:
-        return states.encode(self._state, seen=seen)
+        return snapshots.encode(self._state, seen=seen)
 
     def restore(self, state: bytes) -> None:
-        self._state = states.decode(state, self.settings)
+        self._state = snapshots.decode(state, self.settings)
         self._lookup = None
 
     def close(self) -> None:

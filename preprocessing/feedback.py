@@ -7,8 +7,9 @@ from typing import Literal
 
 import msgspec
 
-from preprocessing.accumulated import NO_SUMS, Four, Unproven
+from preprocessing.accumulated import NO_SUMS, Four
 from preprocessing.event import AuthEvent
+from preprocessing.whereabouts import Unproven
 
 DAY_S = 86400.0
 

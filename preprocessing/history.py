@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing.accumulated import SUMS
-from preprocessing.baseline import Place
 from preprocessing.event import AuthEvent
 from preprocessing.feedback import Feedback
+from preprocessing.whereabouts import Place
 
 #: Time constants of the decaying counts, seconds. Fifteen minutes is the window of the published
 #: spraying and brute-force rules (Elastic, Sigma); a day catches the slow variants.

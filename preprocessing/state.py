@@ -1,7 +1,7 @@
-"""What an embedded history holds, and how it becomes bytes and back.
+"""What an embedded history holds.
 
-Everything is a msgspec struct without cycles: a snapshot is one encode, holds no code, and the
-garbage collector has nothing to walk.
+Plain classes with few attributes and no cycles: compiled (preprocessing/compiling.py), each is a C
+struct whose numbers need no objects, and the garbage collector has nothing to walk.
 """
 
 from __future__ import annotations
@@ -9,17 +9,16 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from math import log2
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, final
 
-import msgspec
+from mypy_extensions import mypyc_attr
 
-from preprocessing.accumulated import NO_SUMS, Four, Level, Sums, Unproven
+from preprocessing.accumulated import NO_SUMS, Level, Sums
 from preprocessing.baseline import (
     Anchor,
     Categories,
     Decaying,
     Firsts,
-    Place,
     Places,
     Rhythm,
     Scale,
@@ -28,11 +27,10 @@ from preprocessing.baseline import (
 from preprocessing.crowd import Crowd
 from preprocessing.event import AuthEvent
 from preprocessing.feedback import Ledger, Remembered
-from preprocessing.history import CATEGORIES, HistoryError, HistorySettings
+from preprocessing.history import CATEGORIES, HistorySettings
 from preprocessing.seen import SeenIds
-from preprocessing.values import Values, values_of
-
-SNAPSHOT_FORMAT = 10
+from preprocessing.values import values_of
+from preprocessing.whereabouts import Place, Unproven
 
 #: Failures over which the share of unknown users is taken, half to all of them.
 MOST_FAILING = 1000.0
@@ -40,41 +38,66 @@ MOST_FAILING = 1000.0
 T = TypeVar("T")
 
 
-class Baseline(msgspec.Struct, array_like=True, gc=False):
+@final
+@mypyc_attr(acyclic=True)
+class Baseline:
     """What was learned of a user or of the tenant. ``first_s`` in seconds since the epoch."""
 
-    first_s: float = 0.0
-    #: When the crowd was last told of all the habits.
-    told_s: float = 0.0
-    #: Bitmap of the peers as of then (preprocessing/crowd.py), empty without any.
-    peers: bytes = b""
-    events: float = 0.0
-    failures: float = 0.0
-    rhythm: Rhythm = msgspec.field(default_factory=Rhythm)
-    rate: Scale = msgspec.field(default_factory=Scale)
-    transfer: Scale = msgspec.field(default_factory=Scale)
-    other_bytes: Scale = msgspec.field(default_factory=Scale)
-    anchor: Anchor = msgspec.field(default_factory=Anchor)
-    #: What sums of new resources, and of bytes, usually are.
-    new_level: Level = msgspec.field(default_factory=Level)
-    bytes_level: Level = msgspec.field(default_factory=Level)
-    places: Places = msgspec.field(default_factory=Places)
-    fields: list[Categories] = msgspec.field(
-        default_factory=lambda: [Categories() for _ in CATEGORIES]
+    __slots__ = (
+        "anchor",
+        "bytes_level",
+        "events",
+        "failures",
+        "fields",
+        "first_s",
+        "new_level",
+        "other_bytes",
+        "peers",
+        "places",
+        "rate",
+        "rhythm",
+        "told_s",
+        "transfer",
     )
 
+    def __init__(self, first_s: float = 0.0) -> None:
+        self.first_s = first_s
+        #: When the crowd was last told of all the habits.
+        self.told_s = 0.0
+        #: Bitmap of the peers as of then (preprocessing/crowd.py), empty without any.
+        self.peers = b""
+        self.events = 0.0
+        self.failures = 0.0
+        self.rhythm = Rhythm()
+        self.rate = Scale()
+        self.transfer = Scale()
+        self.other_bytes = Scale()
+        self.anchor = Anchor()
+        #: What sums of new resources, and of bytes, usually are.
+        self.new_level = Level()
+        self.bytes_level = Level()
+        self.places = Places()
+        self.fields = [Categories() for _ in CATEGORIES]
 
-class UserFailures(msgspec.Struct, array_like=True, gc=False):
+
+@final
+@mypyc_attr(acyclic=True)
+class UserFailures:
     """Failures of one user, and denied second factors: of the last minutes, hour and day."""
 
-    recent: Decaying = msgspec.field(default_factory=Decaying)
-    hour: Decaying = msgspec.field(default_factory=Decaying)
-    day: Decaying = msgspec.field(default_factory=Decaying)
-    denials: Decaying = msgspec.field(default_factory=Decaying)
-    hour_denials: Decaying = msgspec.field(default_factory=Decaying)
+    __slots__ = ("day", "denials", "hour", "hour_denials", "recent")
+
+    def __init__(self) -> None:
+        self.recent = Decaying()
+        self.hour = Decaying()
+        self.day = Decaying()
+        self.denials = Decaying()
+        self.hour_denials = Decaying()
 
 
-class User(msgspec.Struct, array_like=True, gc=False):
+@final
+@mypyc_attr(acyclic=True)
+class User:
     """One user: activity, recorded at once, and a baseline once something was learned.
 
     ``factor_s`` is when a second factor was last given up or enrolled without one.
@@ -85,63 +108,114 @@ class User(msgspec.Struct, array_like=True, gc=False):
     for, ``opened`` a resource to when it was first used lately and how far it is from the others.
     """
 
-    newest_s: float = 0.0
-    place: Place | None = None
-    events: Decaying = msgspec.field(default_factory=Decaying)
-    failures: UserFailures | None = None
-    baseline: Baseline | None = None
-    sums: Sums | None = None
-    factor_s: float = 0.0
-    trail: bytes = b""
-    since: float = 0.0
-    active_s: float = 0.0
-    woken_s: float = 0.0
-    silence_s: float = 0.0
-    unproven: dict[str, Unproven] = {}
-    opened: dict[str, tuple[float, float]] = {}
+    __slots__ = (
+        "active_s",
+        "baseline",
+        "events",
+        "factor_s",
+        "failures",
+        "newest_s",
+        "opened",
+        "place",
+        "silence_s",
+        "since",
+        "sums",
+        "trail",
+        "unproven",
+        "woken_s",
+    )
+
+    def __init__(self, newest_s: float = 0.0) -> None:
+        self.newest_s = newest_s
+        self.place: Place | None = None
+        self.events = Decaying()
+        self.failures: UserFailures | None = None
+        self.baseline: Baseline | None = None
+        self.sums: Sums | None = None
+        self.factor_s = 0.0
+        self.trail = b""
+        self.since = 0.0
+        self.active_s = 0.0
+        self.woken_s = 0.0
+        self.silence_s = 0.0
+        self.unproven: dict[str, Unproven] = {}
+        self.opened: dict[str, tuple[float, float]] = {}
 
 
-class AddressFailures(msgspec.Struct, array_like=True, gc=False):
+@final
+@mypyc_attr(acyclic=True)
+class AddressFailures:
     """Failures from one address, and the users who failed: how many, and when each one last."""
 
-    recent: Decaying = msgspec.field(default_factory=Decaying)
-    hour: Decaying = msgspec.field(default_factory=Decaying)
-    day: Decaying = msgspec.field(default_factory=Decaying)
-    users: Decaying = msgspec.field(default_factory=Decaying)
-    last_s: dict[str, float] = {}
+    __slots__ = ("day", "hour", "last_s", "recent", "users")
+
+    def __init__(self) -> None:
+        self.recent = Decaying()
+        self.hour = Decaying()
+        self.day = Decaying()
+        self.users = Decaying()
+        self.last_s: dict[str, float] = {}
 
 
-class Address(msgspec.Struct, array_like=True, gc=False):
+@final
+@mypyc_attr(acyclic=True)
+class Address:
     """One source address: who fails from it now, who regularly works from it (names, few), who
     was here lately for the first time, on a device of their own (when, by name, few), and how many
     users work from it in all."""
 
-    failures: AddressFailures | None = None
-    regulars: list[str] = []
-    visitors: dict[str, float] = {}
-    people: int = 0
+    __slots__ = ("failures", "people", "regulars", "visitors")
+
+    def __init__(self) -> None:
+        self.failures: AddressFailures | None = None
+        self.regulars: list[str] = []
+        self.visitors: dict[str, float] = {}
+        self.people = 0
+
+    def quiet(self) -> Address:
+        """The same without anybody's failures."""
+        quiet = Address()
+        quiet.regulars, quiet.visitors, quiet.people = self.regulars, self.visitors, self.people
+        return quiet
 
 
-class Device(msgspec.Struct, array_like=True, gc=False):
+@final
+@mypyc_attr(acyclic=True)
+class Device:
     """One device: who regularly uses it, the first first (names, few)."""
 
-    regulars: list[str] = []
+    __slots__ = ("regulars",)
+
+    def __init__(self, regulars: list[str]) -> None:
+        self.regulars = regulars
 
 
-class Session(msgspec.Struct, array_like=True, gc=False):
+@final
+@mypyc_attr(acyclic=True)
+class Session:
     """What a session began with."""
 
-    user_id: str
-    network: str | None
-    agent: str | None
-    device: str | None
+    __slots__ = ("agent", "device", "network", "user_id")
+
+    def __init__(
+        self, user_id: str, network: str | None, agent: str | None, device: str | None
+    ) -> None:
+        self.user_id = user_id
+        self.network = network
+        self.agent = agent
+        self.device = device
 
 
-class Failing(msgspec.Struct, array_like=True, gc=False):
+@final
+@mypyc_attr(acyclic=True)
+class Failing:
     """Of the last few hundred failures that were learned, how many were of unknown users."""
 
-    events: float = 0.0
-    unknown: float = 0.0
+    __slots__ = ("events", "unknown")
+
+    def __init__(self) -> None:
+        self.events = 0.0
+        self.unknown = 0.0
 
     def learn(self, *, known: bool) -> None:
         self.events += 1.0
@@ -155,25 +229,41 @@ class Failing(msgspec.Struct, array_like=True, gc=False):
         return log2((self.events + 2.0) / (self.unknown + 1.0))
 
 
-class Tenant(msgspec.Struct, array_like=True, gc=False):
+@final
+@mypyc_attr(acyclic=True)
+class Tenant:
     """The organisation: its own baseline, and how often anything is new to a user in it.
 
     ``crowd`` knows who uses what, of learned events; ``lately`` who has just begun to, of events
     as they are observed that are otherwise in keeping with their user.
     """
 
-    baseline: Baseline = msgspec.field(default_factory=Baseline)
-    crowd: Crowd = msgspec.field(default_factory=Crowd)
-    lately: Crowd = msgspec.field(default_factory=Crowd)
-    failing: Failing = msgspec.field(default_factory=Failing)
-    #: Failures in networks strange to their users, and log2(1 + users) that is usual there.
-    spray: AddressFailures = msgspec.field(default_factory=AddressFailures)
-    spray_level: Scale = msgspec.field(default_factory=Scale)
-    firsts: list[Firsts] = msgspec.field(default_factory=lambda: [Firsts() for _ in CATEGORIES])
-    users: float = 0.0
+    __slots__ = (
+        "baseline",
+        "crowd",
+        "failing",
+        "firsts",
+        "lately",
+        "spray",
+        "spray_level",
+        "users",
+    )
+
+    def __init__(self) -> None:
+        self.baseline = Baseline()
+        self.crowd = Crowd()
+        self.lately = Crowd()
+        self.failing = Failing()
+        #: Failures in networks strange to their users, and log2(1 + users) that is usual there.
+        self.spray = AddressFailures()
+        self.spray_level = Scale()
+        self.firsts = [Firsts() for _ in CATEGORIES]
+        self.users = 0.0
 
 
-class Sighting(msgspec.Struct, gc=False):
+@final
+@mypyc_attr(acyclic=True)
+class Sighting:
     """One event on its way through the history: what is worked out once and used everywhere.
 
     ``at_s`` seconds since the epoch, ``hour`` in [0, 24) and ``day`` in UTC, ``rate`` the log2 of
@@ -186,27 +276,43 @@ class Sighting(msgspec.Struct, gc=False):
     at others.
     """
 
-    event: AuthEvent
-    at_s: float
-    hour: float
-    day: int
-    values: Values
-    session: Session | None = None
-    owner: Baseline | None = None
-    rate: float = 0.0
-    fresh: list[int] = []
-    new: float = 0.0
-    size: float = 0.0
-    sums: Four = NO_SUMS
-    spray: float = -1.0
-    unproven: tuple[str, Unproven] | None = None
-    opened: float = -1.0
+    __slots__ = (
+        "at_s",
+        "day",
+        "event",
+        "fresh",
+        "hour",
+        "new",
+        "opened",
+        "owner",
+        "rate",
+        "session",
+        "size",
+        "spray",
+        "sums",
+        "unproven",
+        "values",
+    )
+
+    def __init__(self, event: AuthEvent, at_s: float) -> None:
+        self.event = event
+        self.at_s = at_s
+        self.hour, self.day = clock(at_s)
+        self.values = values_of(event)
+        self.session: Session | None = None
+        self.owner: Baseline | None = None
+        self.rate = 0.0
+        self.fresh: list[int] = []
+        self.new = 0.0
+        self.size = 0.0
+        self.sums = NO_SUMS
+        self.spray = -1.0
+        self.unproven: tuple[str, Unproven] | None = None
+        self.opened = -1.0
 
 
 def sighting(event: AuthEvent) -> Sighting:
-    at_s = event.timestamp.timestamp()
-    hour, day = clock(at_s)
-    return Sighting(event, at_s, hour, day, values_of(event))
+    return Sighting(event, event.timestamp.timestamp())
 
 
 def remembered(seen: Sighting) -> Remembered:
@@ -286,29 +392,6 @@ class State:
     ledger: Ledger = field(default_factory=Ledger)
 
 
-class _Snapshot(msgspec.Struct, array_like=True):
-    format: int
-    users: dict[str, User]
-    strange_users: dict[str, User]
-    addresses: dict[str, Address]
-    strange_addresses: dict[str, Address]
-    devices: dict[str, Device]
-    sessions: dict[str, Session]
-    tenant: Tenant
-    seen: dict[str, int]
-    pending: list[Remembered]
-    learned: list[Remembered]
-    ledger: Ledger
-
-
-class _Header(msgspec.Struct, array_like=True):
-    format: int
-
-
-_HEADER = msgspec.msgpack.Decoder(_Header)
-_SNAPSHOT = msgspec.msgpack.Decoder(_Snapshot)
-
-
 def empty(settings: HistorySettings) -> State:
     """The state of a history that has seen nothing."""
     return State(
@@ -317,49 +400,3 @@ def empty(settings: HistorySettings) -> State:
         devices=Known(settings.most_devices, 0),
         seen=SeenIds(settings.most_seen, settings.seen_s),
     )
-
-
-def encode(state: State, *, seen: bool) -> bytes:
-    """The state as bytes; ``seen=False`` leaves out ids, sessions, events and feedback."""
-    return msgspec.msgpack.encode(
-        _Snapshot(
-            SNAPSHOT_FORMAT,
-            state.users.learned,
-            state.users.strangers,
-            state.addresses.learned,
-            state.addresses.strangers,
-            state.devices.learned,
-            state.sessions if seen else {},
-            state.tenant,
-            state.seen.stamps if seen else {},
-            [remembered(one) for one in state.pending.values()] if seen else [],
-            [remembered(one) for one in state.learned.values()] if seen else [],
-            state.ledger if seen else Ledger(),
-        )
-    )
-
-
-def decode(data: bytes, settings: HistorySettings) -> State:
-    """The state that :func:`encode` wrote; raises :class:`HistoryError`."""
-    try:
-        found = _HEADER.decode(data).format
-        if found != SNAPSHOT_FORMAT:
-            message = f"history snapshot format {found}, expected {SNAPSHOT_FORMAT}"
-            raise HistoryError(f"{message}; use the ztad version that wrote it")
-        snapshot = _SNAPSHOT.decode(data)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise HistoryError(f"not a history snapshot ({error}); train the bundle again") from None
-    state = empty(settings)
-    state.users.fill(snapshot.users, snapshot.strange_users)
-    state.addresses.fill(snapshot.addresses, snapshot.strange_addresses)
-    state.tenant = snapshot.tenant
-    state.seen.fill(snapshot.seen)
-    state.devices.fill(snapshot.devices, {})
-    for name in list(snapshot.sessions)[-settings.most_sessions :]:
-        state.sessions[name] = snapshot.sessions[name]
-    for pending in snapshot.pending[-settings.most_pending :]:
-        state.pending[pending.event.event_id] = sighting_of(pending)
-    for learned in snapshot.learned[-settings.most_learned :]:
-        state.learned[learned.event.event_id] = sighting_of(learned)
-    state.ledger = snapshot.ledger
-    return state

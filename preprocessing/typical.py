@@ -13,12 +13,13 @@ from typing import Any
 
 import msgspec
 
-from preprocessing.baseline import SAME_PLACE_KM, Place, Places, Rhythm, clock
+from preprocessing.baseline import SAME_PLACE_KM, Places, Rhythm, clock
 from preprocessing.event import AuthEvent
 from preprocessing.geo import distance_km
 from preprocessing.history import CATEGORIES, DAY_S, Evidence, Usual
 from preprocessing.state import Baseline, Session
 from preprocessing.values import values_of
+from preprocessing.whereabouts import Place
 
 #: Fields of an event that hold the value of a category as it is.
 _NAMED = {

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from preprocessing.accumulated import Unproven
 from preprocessing.geo import FASTEST_KMH, GEO_ACCURACY_KM, LEAST_TRAVEL_H, distance_km
 from preprocessing.history import CATEGORIES, DAY_S, HOUR_S, HistorySettings
 from preprocessing.state import Baseline, Sighting, User
+from preprocessing.whereabouts import Unproven
 
 #: Unproven devices remembered of one user; the first is forgotten first.
 MOST_UNPROVEN = 4

@@ -20,7 +20,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from preprocessing.state import SNAPSHOT_FORMAT
+from preprocessing.snapshots import SNAPSHOT_FORMAT
 from services.shared_history import scripts
 from services.shared_history.address import Where
 from services.shared_history.operations import FORMAT, Operation, Replaced, Sent, decode, sent

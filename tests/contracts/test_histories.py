@@ -19,7 +19,7 @@ from preprocessing.event import AuthEvent, decode_array
 from preprocessing.feedback import Disposition, Feedback
 from preprocessing.history import FACTS, Facts, HistoryError, HistorySettings, UserHistory
 from preprocessing.journal import JournaledHistory
-from preprocessing.state import SNAPSHOT_FORMAT
+from preprocessing.snapshots import SNAPSHOT_FORMAT
 from services.shared_history.address import Where
 from services.shared_history.history import SharedHistory
 from tuning.generate import generate

@@ -18,7 +18,7 @@ from ensemble.reasons import (
     reasons,
     weights,
 )
-from preprocessing.baseline import Place
+from preprocessing.whereabouts import Place
 from preprocessing.event import AuthEvent
 from preprocessing.features import CAP, FEATURES, NAMES
 from preprocessing.history import CATEGORIES, FACTS, Evidence, Usual
