@@ -12,21 +12,21 @@ ordinary as ever.
 from __future__ import annotations
 
 from math import exp, log2
-from typing import final
+from typing import Final, final
 
 from mypy_extensions import mypyc_attr
 
 from preprocessing.baseline import PRIOR_EVENTS
 
-DAY_S = 86400.0
-WEEK_S = 7 * DAY_S
+DAY_S: Final = 86400.0
+WEEK_S: Final = 7 * DAY_S
 #: One unit of transferred bytes.
-SIZE_UNIT = 1000.0
+SIZE_UNIT: Final = 1000.0
 #: The level of a sum of which nobody knows anything: nothing is above it.
-UNKNOWN = 64.0
+UNKNOWN: Final = 64.0
 
 #: What is summed, in this order, each over a day and then over a week.
-SUMS = ("new_day", "new_week", "bytes_day", "bytes_week")
+SUMS: Final = ("new_day", "new_week", "bytes_day", "bytes_week")
 Four = tuple[float, float, float, float]
 NO_SUMS: Four = (0.0, 0.0, 0.0, 0.0)
 

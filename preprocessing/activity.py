@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from preprocessing.accumulated import Sums
 from preprocessing.crowd import slot
 from preprocessing.geo import FASTEST_KMH, distance_km, speed_kmh
@@ -27,10 +29,10 @@ from preprocessing.unproven import SILENT_S, remember_unproven
 from preprocessing.whereabouts import Place
 
 #: Most of an address's failing users remembered by name; beyond it a user may count twice.
-MOST_FAILED = 256
+MOST_FAILED: Final = 256
 
-_SHARED = len(SHARED)
-_PLACES = frozenset({SHARED.index("country"), SHARED.index("network")})
+_SHARED: Final = len(SHARED)
+_PLACES: Final = frozenset({SHARED.index("country"), SHARED.index("network")})
 _NETWORK, _DEVICE, _ADDRESS = (CATEGORIES.index(name) for name in ("network", "device", "address"))
 
 

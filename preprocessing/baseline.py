@@ -10,47 +10,47 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from math import exp, inf, log2, sqrt
-from typing import final
+from typing import Final, final
 
 from mypy_extensions import mypyc_attr
 
 from preprocessing.geo import beyond_accuracy_km, distance_km
 
-HOURS = 24
-DAYS = 7
+HOURS: Final = 24
+DAYS: Final = 7
 #: An event counts for the hours of the clock less than this many from it, hours: who begins at 9 on
 #: most days is not odd at 7 or 11.
-NEAR_HOURS = 4
-QUARTERS = 4
+NEAR_HOURS: Final = 4
+QUARTERS: Final = 4
 
 #: Pseudo-events of what the tenant shows, mixed into every user's rates: a user with fewer events
 #: than this is judged mostly by the tenant, later by their own.
-PRIOR_EVENTS = 4.0
+PRIOR_EVENTS: Final = 4.0
 
 #: Sightings from which a value is a habit rather than new.
-HABIT = 2.0
+HABIT: Final = 2.0
 #: Events of a user before which a way of access (agent, method, kind) is no habit, however often it
 #: was seen: newcomers are judged by the tenant's ways (Entra: learning mode for 10 logins).
-SETTLED = 10.0
-_WAYS = range(3, 6)  # in history.CATEGORIES
+SETTLED: Final = 10.0
+_WAYS: Final = range(3, 6)  # in history.CATEGORIES
 
 #: Spread below which amounts are "the same", in log2: a factor of 1.4.
-LEAST_SPREAD = 0.5
+LEAST_SPREAD: Final = 0.5
 #: Amounts seen before extremes are pulled in.
-WINSOR_EVENTS = 8.0
+WINSOR_EVENTS: Final = 8.0
 
 #: Transfers of a user until which the long memory follows the short one.
-ANCHOR_EVENTS = 6.0
+ANCHOR_EVENTS: Final = 6.0
 #: Thereafter usual sizes may double in this time and seem usual, seconds: two months.
-DOUBLING_S = 60 * 86400.0
+DOUBLING_S: Final = 60 * 86400.0
 
 #: Two places nearer than this are one place of a user, km.
-SAME_PLACE_KM = 50.0
+SAME_PLACE_KM: Final = 50.0
 #: Two places that differ by less than this in both coordinates are one: 47 km at the equator,
 #: nearer elsewhere.
-NEAR_DEG = 0.3
+NEAR_DEG: Final = 0.3
 #: A degree of latitude is at least this long, km; 111.195 on the sphere of geo.py.
-LEAST_DEGREE_KM = 111.0
+LEAST_DEGREE_KM: Final = 111.0
 
 
 def _near(quarter: int) -> list[float]:
@@ -62,7 +62,7 @@ def _near(quarter: int) -> list[float]:
     return [height / sum(heights) for height in heights]
 
 
-_NEAR = [_near(quarter) for quarter in range(QUARTERS)]
+_NEAR: Final = [_near(quarter) for quarter in range(QUARTERS)]
 
 
 @final

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from math import log2
-from typing import final
+from typing import Final, final
 from zlib import crc32
 
 from mypy_extensions import mypyc_attr
@@ -21,18 +21,18 @@ from mypy_extensions import mypyc_attr
 from preprocessing.history import SHARED
 
 #: Bits of a bitmap.
-SLOTS = 1024
+SLOTS: Final = 1024
 #: Users of a tenant up to which all take part; beyond it a half, a quarter and so on do.
-MOST_SAMPLED = 512
+MOST_SAMPLED: Final = 512
 #: Sharing less than this many users with somebody is no peer group.
-LEAST_PEERS = 8
+LEAST_PEERS: Final = 8
 #: Peers share up to this many resources with a user; the more they share, the nearer they are.
-MOST_SHARED = 4
+MOST_SHARED: Final = 4
 #: Pseudo-users of the whole tenant's habits, mixed into those of the peers.
-PRIOR_USERS = 2.0
+PRIOR_USERS: Final = 2.0
 
-_RESOURCE = SHARED.index("resource")
-_EMPTY = bytes(SLOTS // 8)
+_RESOURCE: Final = SHARED.index("resource")
+_EMPTY: Final = bytes(SLOTS // 8)
 
 
 def slot(user_id: str, users: float) -> int:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from math import asin, cos, radians, sin, sqrt
+from typing import Final
 
 #: Mean Earth radius R1, km (IUGG; Moritz 2000, Geodetic Reference System 1980).
-EARTH_RADIUS_KM = 6371.0088
+EARTH_RADIUS_KM: Final = 6371.0088
 
 #: IP geolocation is right to the city, not to the street: two places closer than this are one.
 #: 50-100 km is what peers use as the least distance of a travel alert (BuffaLogs 100, Panther 50).
-GEO_ACCURACY_KM = 100.0
+GEO_ACCURACY_KM: Final = 100.0
 
 #: A shorter interval says more about clocks than about travel; 3 minutes, in hours.
-LEAST_TRAVEL_H = 0.05
+LEAST_TRAVEL_H: Final = 0.05
 
 #: Faster than any airliner over ground: peers alert between 250 (Curity) and 900 (Panther) km/h;
 #: Elastic 800, Okta 805. A quarter above 800 allows for jet streams.
-FASTEST_KMH = 1000.0
+FASTEST_KMH: Final = 1000.0
 
 
 def distance_km(lat1: float, lon1: float, lat2: float, lon2: float) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 import numpy as np
@@ -17,19 +17,19 @@ from preprocessing.whereabouts import Place
 
 #: Time constants of the decaying counts, seconds. Fifteen minutes is the window of the published
 #: spraying and brute-force rules (Elastic, Sigma); a day catches the slow variants.
-SHORT_S = 900.0
-HOUR_S = 3600.0
-DAY_S = 86400.0
+SHORT_S: Final = 900.0
+HOUR_S: Final = 3600.0
+DAY_S: Final = 86400.0
 
 #: Fields whose values a user is known by.
-CATEGORIES: tuple[str, ...] = (
+CATEGORIES: Final[tuple[str, ...]] = (
     "country", "network", "resource", "agent", "method", "kind", "device", "address", "mfa",
 )  # fmt: skip
 #: Those that users share: what is new to one of them, peers and the tenant may know.
-SHARED: tuple[str, ...] = CATEGORIES[:6]
+SHARED: Final[tuple[str, ...]] = CATEGORIES[:6]
 
 #: Columns of ``Facts.values``; units in the name or in bits (see preprocessing/features.py).
-FACTS: tuple[str, ...] = (
+FACTS: Final[tuple[str, ...]] = (
     "hour_bits", "day_bits", "gap_s", "events_1h", "usual_events_1h",
     "travel_km", "travel_s", "home_km", "bytes", "bytes_user_dev", "bytes_tenant_dev",
     *(f"{name}_user_bits" for name in CATEGORIES),

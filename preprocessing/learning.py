@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from math import exp2, log2
+from typing import Final
 
 from preprocessing.baseline import HABIT
 from preprocessing.crowd import SLOTS, slot
 from preprocessing.history import CATEGORIES, DAY_S, SHARED, HistorySettings
 from preprocessing.state import Baseline, Device, Sighting, State, Tenant
 
-_SHARED = len(SHARED)
-_RESOURCE = SHARED.index("resource")
-_ADDRESS = CATEGORIES.index("address")
+_SHARED: Final = len(SHARED)
+_RESOURCE: Final = SHARED.index("resource")
+_ADDRESS: Final = CATEGORIES.index("address")
 #: Most resources of a user by which peers are found.
-MOST_HABITS = 16
+MOST_HABITS: Final = 16
 #: What users share is remembered for one to two of these periods, seconds.
-CROWD_S = 30 * DAY_S
+CROWD_S: Final = 30 * DAY_S
 #: The tenant is told what a user uses every week; while the user is young every day, and at first
 #: whenever the number of events has doubled.
-YOUNG_EVENTS = 200.0
-WEEK_S = 7 * DAY_S
-_TOLD_AT = frozenset({2.0, 4.0, 8.0, 16.0, 32.0})
+YOUNG_EVENTS: Final = 200.0
+WEEK_S: Final = 7 * DAY_S
+_TOLD_AT: Final = frozenset({2.0, 4.0, 8.0, 16.0, 32.0})
 
 
 def learn(seen: Sighting, state: State, settings: HistorySettings) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import log2, sqrt
+from typing import Final
 
 from preprocessing.accumulated import NO_SUMS, SIZE_UNIT, SUMS, UNKNOWN
 from preprocessing.baseline import PRIOR_EVENTS, no_habits, rarities
@@ -23,39 +24,39 @@ from preprocessing.opened import scatter
 from preprocessing.state import Address, Baseline, Sighting, Tenant, User
 from preprocessing.unproven import PROVEN, away_share, meet
 
-NOTHING = Baseline()
-_EVENTS_1H = FACTS.index("events_1h")
-_SHARED = len(SHARED)
-_RESOURCE = CATEGORIES.index("resource")
-_NETWORK = CATEGORIES.index("network")
-_ADDRESS = CATEGORIES.index("address")
-_PLACES = frozenset({SHARED.index("country"), _NETWORK})
-_NO_VIEWS = (0.0,) * (2 * _SHARED)
-_DEVICE = CATEGORIES.index("device")
-_AGENT = CATEGORIES.index("agent")
-_KIND = CATEGORIES.index("kind")
+NOTHING: Final = Baseline()
+_EVENTS_1H: Final = FACTS.index("events_1h")
+_SHARED: Final = len(SHARED)
+_RESOURCE: Final = CATEGORIES.index("resource")
+_NETWORK: Final = CATEGORIES.index("network")
+_ADDRESS: Final = CATEGORIES.index("address")
+_PLACES: Final = frozenset({SHARED.index("country"), _NETWORK})
+_NO_VIEWS: Final = (0.0,) * (2 * _SHARED)
+_DEVICE: Final = CATEGORIES.index("device")
+_AGENT: Final = CATEGORIES.index("agent")
+_KIND: Final = CATEGORIES.index("kind")
 #: Fields of which more is recorded than that a value is new to its user.
-_TELLING = frozenset({_RESOURCE, _NETWORK, _DEVICE})
+_TELLING: Final = frozenset({_RESOURCE, _NETWORK, _DEVICE})
 _NO_SPRAY = (0.0, 0.0)
 _STAYED = (0.0, 0.0, 0.0)
 #: As long ago as makes no difference, seconds.
-NEVER_S = 1e9
+NEVER_S: Final = 1e9
 _NOTHING_LASTING = (*PROVEN, 0.0)
 _NOTHING_ADDED = (*NO_SUMS, *(UNKNOWN,) * len(SUMS))
 #: What it is worth that a session goes on with another device, agent or network, in bits, besides
 #: how rare that one is for the user. The tenant's ordinary events tell how surprising that is:
 #: phones change networks, hardly anything changes devices.
-MOVED_BITS = 2.0
+MOVED_BITS: Final = 2.0
 #: What remains of the surprise of a place or way of access that is no habit of a service account
 #: but one of the person on whose own device it is used, its administrator. Ours: administrators
 #: misuse accounts too, so it is not nothing.
-COLLEAGUE_SHARE = 0.3
+COLLEAGUE_SHARE: Final = 0.3
 #: Users, each lately there for the first time and on a device of their own, who make an address an
 #: exit at once: no thief has the devices of three people. Where so many are, no place is strange.
-ENOUGH_VISITORS = 3
+ENOUGH_VISITORS: Final = 3
 #: Adopters of a value that do not count yet: two, or an eighth of the root of all users, because
 #: where many work, a few begin to use anything on any two days.
-LEAST_ADOPTERS = 2.0
+LEAST_ADOPTERS: Final = 2.0
 _NO_USER_FAILURES = (0.0, 0.0, 0.0, 0.0, 0.0)
 _NO_ADDRESS_FAILURES = (0.0, 0.0, 0.0, 0.0)
 

@@ -9,6 +9,7 @@ the user began to use. It speaks of every event on such a resource, until it is 
 from __future__ import annotations
 
 from math import exp
+from typing import Final
 
 from preprocessing.accumulated import WEEK_S
 from preprocessing.crowd import Crowd, slot
@@ -16,14 +17,14 @@ from preprocessing.history import SHARED
 from preprocessing.state import Baseline, Sighting, User
 
 #: A resource is newly used for this long, seconds: two weeks.
-OPENED_S = 2 * WEEK_S
+OPENED_S: Final = 2 * WEEK_S
 #: Newly used resources remembered of one user; the first is forgotten first.
-MOST_OPENED = 16
+MOST_OPENED: Final = 16
 #: Learned events of a user, and time known, before which everything is new.
-LEAST_EVENTS = 20.0
-LEAST_KNOWN_S = WEEK_S
+LEAST_EVENTS: Final = 20.0
+LEAST_KNOWN_S: Final = WEEK_S
 
-_RESOURCE = SHARED.index("resource")
+_RESOURCE: Final = SHARED.index("resource")
 
 
 def scatter(seen: Sighting, user: User, base: Baseline, crowd: Crowd) -> float:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import zlib
 from collections import deque
+from typing import Final
 
 import msgspec
 
 from preprocessing.event import AuthEvent
 
-_CONTENT = msgspec.msgpack.Encoder().encode
+_CONTENT: Final = msgspec.msgpack.Encoder().encode
 
 
 class SeenIds:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from math import log2
-from typing import Generic, TypeVar, final
+from typing import Final, Generic, TypeVar, final
 
 from mypy_extensions import mypyc_attr
 
@@ -33,7 +33,7 @@ from preprocessing.values import values_of
 from preprocessing.whereabouts import Place, Unproven
 
 #: Failures over which the share of unknown users is taken, half to all of them.
-MOST_FAILING = 1000.0
+MOST_FAILING: Final = 1000.0
 
 T = TypeVar("T")
 

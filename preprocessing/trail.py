@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Protocol, get_args
+from typing import Final, Protocol, get_args
 from zlib import crc32
 
 import numpy as np
@@ -29,10 +29,10 @@ from preprocessing.history import CATEGORIES, FACTS
 from preprocessing.values import Values
 
 #: Changes whenever a step holds something else.
-SCHEMA = "trails-1"
+SCHEMA: Final = "trails-1"
 
 #: Steps of a trail.
-LENGTH = 16
+LENGTH: Final = 16
 
 Trails = NDArray[np.uint8]
 """(n_events, LENGTH, WIDTH), oldest step first, the event itself last, zeros before the first."""
@@ -67,7 +67,7 @@ class _Measured:
 
 
 #: Levels are whole bits, standard deviations or doublings; the last one is "this much or more".
-_MEASURED: tuple[_Measured, ...] = (
+_MEASURED: Final[tuple[_Measured, ...]] = (
     _Measured("hour", "hour_bits", 7),
     _Measured("country", "country_user_bits", 8),
     _Measured("network", "network_user_bits", 8),
@@ -87,24 +87,24 @@ _MEASURED: tuple[_Measured, ...] = (
 )
 #: What tells kinds of events apart, and a byte of the CRC-32 of values that link events: two
 #: values look the same once in 255.
-_LINKS = ("device", "network", "session")
-FIELDS: tuple[Field, ...] = (
+_LINKS: Final = ("device", "network", "session")
+FIELDS: Final[tuple[Field, ...]] = (
     *(Field(each.name, each.levels, each.ordered) for each in _MEASURED),
     Field("failed", 2),
     Field("kind", len(_KINDS), ordered=False),
     *(Field(f"{name}_link", 255, ordered=False) for name in _LINKS),
 )
-WIDTH = len(FIELDS)
+WIDTH: Final = len(FIELDS)
 #: Bytes of a whole trail.
-SIZE = LENGTH * WIDTH
+SIZE: Final = LENGTH * WIDTH
 
-_COLUMNS = np.array([FACTS.index(each.fact) for each in _MEASURED])
-_LOGS = np.array([index for index, each in enumerate(_MEASURED) if each.unit])
-_UNITS = np.array([each.unit for each in _MEASURED if each.unit])
-_MOST = np.array([each.levels - 1 for each in _MEASURED], np.float64)
+_COLUMNS: Final = np.array([FACTS.index(each.fact) for each in _MEASURED])
+_LOGS: Final = np.array([index for index, each in enumerate(_MEASURED) if each.unit])
+_UNITS: Final = np.array([each.unit for each in _MEASURED if each.unit])
+_MOST: Final = np.array([each.levels - 1 for each in _MEASURED], np.float64)
 _NETWORK, _DEVICE = CATEGORIES.index("network"), CATEGORIES.index("device")
-_RATE = [each.name for each in _MEASURED].index("rate")
-_USUAL_RATE = FACTS.index("usual_events_1h")
+_RATE: Final = [each.name for each in _MEASURED].index("rate")
+_USUAL_RATE: Final = FACTS.index("usual_events_1h")
 
 
 class HasTrail(Protocol):

@@ -14,6 +14,7 @@ network stands for a device.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from preprocessing.geo import FASTEST_KMH, GEO_ACCURACY_KM, LEAST_TRAVEL_H, distance_km
 from preprocessing.history import CATEGORIES, DAY_S, HOUR_S, HistorySettings
@@ -21,19 +22,19 @@ from preprocessing.state import Baseline, Sighting, User
 from preprocessing.whereabouts import Unproven
 
 #: Unproven devices remembered of one user; the first is forgotten first.
-MOST_UNPROVEN = 4
+MOST_UNPROVEN: Final = 4
 #: What remains of the surprise of a place from a device that is long the user's own. Ours.
-OWN_DEVICE_SHARE = 0.5
+OWN_DEVICE_SHARE: Final = 0.5
 #: Learned events from which a device is long the user's own.
-OWN_DEVICE_EVENTS = 10
+OWN_DEVICE_EVENTS: Final = 10
 #: Nobody's device stays unproven for longer, seconds.
-UNPROVEN_UNTIL_S = 30 * DAY_S
+UNPROVEN_UNTIL_S: Final = 30 * DAY_S
 #: No success for longer than this is silence, seconds.
-SILENT_S = 7 * DAY_S
+SILENT_S: Final = 7 * DAY_S
 #: A device that appears within this time after silence appeared after silence, seconds.
-AWAKE_S = 3 * DAY_S
+AWAKE_S: Final = 3 * DAY_S
 #: What the strange hour, or the size, of one event counts at most.
-MOST_ADDED = 6.0
+MOST_ADDED: Final = 6.0
 
 Six = tuple[float, float, float, float, float, float]
 PROVEN: Six = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)

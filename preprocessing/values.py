@@ -5,24 +5,24 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
-from typing import get_args
+from typing import Final, get_args
 
 from preprocessing.event import Action, AuthEvent, AuthKind
 
 Values = tuple[str | None, ...]
 
-_BROWSERS = (
+_BROWSERS: Final = (
     ("Edg", "Edge"), ("OPR", "Opera"), ("Firefox", "Firefox"), ("Chrome", "Chrome"),
     ("Safari", "Safari"), ("curl", "curl"), ("python", "Python"), ("okhttp", "okhttp"),
 )  # fmt: skip
-_SYSTEMS = (
+_SYSTEMS: Final = (
     ("Android", "Android"), ("iPhone", "iOS"), ("iPad", "iOS"), ("Windows", "Windows"),
     ("Mac OS X", "macOS"), ("Macintosh", "macOS"), ("CrOS", "ChromeOS"), ("Linux", "Linux"),
 )  # fmt: skip
-_KINDS = {
+_KINDS: Final = {
     kind: {action: f"{kind} {action}" for action in get_args(Action)} for kind in get_args(AuthKind)
 }
-_PRODUCT = re.compile(r"[^\s/(;]+")
+_PRODUCT: Final = re.compile(r"[^\s/(;]+")
 
 
 def values_of(event: AuthEvent) -> Values:
