@@ -8,6 +8,7 @@ from struct import Struct
 
 import msgspec
 import numpy as np
+from mypy_extensions import mypyc_attr
 
 from preprocessing import snapshots
 from preprocessing.activity import record
@@ -30,6 +31,7 @@ _EVENTS_1H = FACTS.index("events_1h")
 _LEARNED = FACTS.index("learned")
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class EmbeddedHistory:
     """History in this process; see :class:`preprocessing.history.UserHistory` for the promises.
 
