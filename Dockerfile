@@ -34,6 +34,12 @@ RUN /opt/uv/bin/uv pip install --python /opt/ztad --require-hashes --requirement
 
 # ---- our own code: a layer of its own, so that a release moves kilobytes ----
 FROM packages-serve AS code
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends gcc libc6-dev \
+    && rm -rf /var/lib/apt/lists/*
+COPY requirements/compile.txt requirements/
+RUN /opt/uv/bin/uv pip install --python /opt/ztad --require-hashes --requirement requirements/compile.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY preprocessing preprocessing
 COPY models models
@@ -42,6 +48,8 @@ COPY alerting alerting
 COPY tuning tuning
 COPY services services
 RUN /opt/uv/bin/uv pip install --python /opt/ztad --no-deps --no-build-isolation --target /opt/code .
+# For the interpreter that runs it, of the sources where they run.
+RUN cd /opt/code && /opt/ztad/bin/python -m preprocessing.compiling --required
 
 # ---- what runs ----
 FROM ${PYTHON_IMAGE} AS runtime

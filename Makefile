@@ -13,20 +13,25 @@ else
 PYTHONS := $(PYTHON)
 endif
 
+# Of exactly the present sources, or not used; without a C compiler all is well but slower.
+COMPILED := $(VENV)/.compiled
+
 PACKAGES := preprocessing models ensemble alerting tuning services
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format evaluate quality bench serve jaeger backends backends-stop k8s-check lock clean
+.PHONY: help install compile demo test check format evaluate quality bench serve jaeger backends backends-stop k8s-check lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-install: $(VENV)/.stamp-dev  ## install everything into .venv: serving, training, tests, checks
+install: $(VENV)/.stamp-dev $(COMPILED)  ## install everything into .venv: serving, training, tests, checks
 
-demo: $(VENV)/.stamp-train  ## train, serve and score live logins; DEMO_EXIT=1 ends by itself
+compile: $(VENV)/.stamp-train $(COMPILED)  ## compile what every event passes through; all other targets do so too
+
+demo: $(VENV)/.stamp-train $(COMPILED)  ## train, serve and score live logins; DEMO_EXIT=1 ends by itself
 	$(BIN)/ztad demo $(if $(DEMO_EXIT),--exit)
 
-test: $(VENV)/.stamp-dev  ## run all tests
+test: $(VENV)/.stamp-dev $(COMPILED)  ## run all tests
 	$(BIN)/python -m pytest
 
 check: $(VENV)/.stamp-dev  ## formatting, lint, types, import contracts
@@ -40,16 +45,16 @@ format: $(VENV)/.stamp-dev  ## rewrite the code in the house format
 	$(BIN)/ruff format .
 
 # Seeds that no development used are to be given: SEEDS=101,102,103.
-evaluate: $(VENV)/.stamp-train  ## measure detection on every scenario: SEEDS=a,b,c [EVENTS=n] [OUT=dir]
+evaluate: $(VENV)/.stamp-train $(COMPILED)  ## measure detection on every scenario: SEEDS=a,b,c [EVENTS=n] [OUT=dir]
 	$(BIN)/ztad suite --seeds $(SEEDS) --events $(or $(EVENTS),50000) --out $(or $(OUT),build/evaluation)
 
-quality: $(VENV)/.stamp-dev  ## print headline figures of detection beside their floors: [RAISE=1]
+quality: $(VENV)/.stamp-dev $(COMPILED)  ## print headline figures of detection beside their floors: [RAISE=1]
 	$(BIN)/python -m tests.quality $(if $(RAISE),--raise)
 
-bench: $(VENV)/.stamp-train  ## measure latency and throughput on this machine
+bench: $(VENV)/.stamp-train $(COMPILED)  ## measure latency and throughput on this machine
 	$(BIN)/ztad bench
 
-serve: $(VENV)/.stamp-train  ## serve the champion model on port 8000 until Ctrl-C
+serve: $(VENV)/.stamp-train $(COMPILED)  ## serve the champion model on port 8000 until Ctrl-C
 	$(BIN)/ztad serve
 
 jaeger:  ## run Jaeger on this machine until Ctrl-C; needs Docker, or Go once
@@ -77,12 +82,20 @@ lock: $(VENV)/.stamp-uv  ## regenerate requirements/*.txt from pyproject.toml
 	$(LOCK_PROJECT) --extra explain --extra train --constraint requirements/dev.txt --output-file requirements/train.txt; \
 	$(LOCK_PROJECT) --extra explain --constraint requirements/train.txt --output-file requirements/explain.txt; \
 	$(LOCK_PROJECT) --constraint requirements/explain.txt --output-file requirements/serve.txt; \
+	$(LOCK) --group pyproject.toml:compile --group pyproject.toml:build --constraint requirements/dev.txt --output-file requirements/compile.txt; \
 	$(LOCK) --group pyproject.toml:installer --output-file requirements/uv.txt
 
 clean:  ## remove .venv, caches and build output
 	@[ ! -d build/backends ] || $(BIN)/python -m services.backends stop
-	rm -rf $(VENV) .tools build dist ztad.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .tools build dist preprocessing/_compiled ztad.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find $(PACKAGES) tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Beside what is installed already: nothing that the larger sets do not pin alike.
+$(COMPILED): $(wildcard preprocessing/*.py) requirements/compile.txt | $(VENV)/.stamp-uv
+	@$(pip_settings_for_uv); $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/compile.txt
+	@echo "compiling the history"
+	@$(BIN)/python -m preprocessing.compiling
+	@touch $@
 
 SUITABLE = import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 

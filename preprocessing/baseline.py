@@ -124,10 +124,11 @@ class Categories:
 
     def top(self) -> tuple[str, float] | None:
         """The most frequent value and its count, or None while nothing was learned."""
-        if not self.counts:
-            return None
-        value = max(self.counts, key=self.counts.__getitem__)
-        return value, self.counts[value]
+        top, most = "", 0.0
+        for value, count in self.counts.items():
+            if count > most:
+                top, most = value, count
+        return (top, most) if most else None
 
     def _halve(self, most_values: int) -> None:
         kept = {value: count / 2 for value, count in self.counts.items() if count >= 1.0}

@@ -1,10 +1,12 @@
 """Compiles what every event passes through (mypyc): ``python -m preprocessing.compiling``.
 
-Needs a C compiler and what requirements/compile.txt lists; without them nothing is lost but speed.
+Needs a C compiler and what requirements/compile.txt lists; without them nothing is lost but speed,
+which ``--required`` does not put up with.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -69,12 +71,15 @@ def _build(target: Path, temporary: Path) -> None:
 
 
 def main() -> int:
-    """Exit code 0 also without a compiler: ztad works without."""
+    """Exit code 1 if it failed and was required, else 0: ztad works without."""
+    parser = argparse.ArgumentParser(prog="python -m preprocessing.compiling")
+    parser.add_argument("--required", action="store_true", help="fail without a compiler")
+    args = parser.parse_args()
     try:
         where = compile_modules()
     except CannotCompile as error:
         print(f"the history runs uncompiled, about half as fast: {error}", file=sys.stderr)
-        return 0
+        return int(args.required)
     print(f"compiled {len(MODULES)} modules into {where.relative_to(SOURCES.parent)}")
     return 0
 

@@ -73,7 +73,7 @@ def evidence(
         events=int(base.events),
         days=max(0.0, age_s) / DAY_S,
         usual=_usual(base, values_of(event)),
-        hours=tuple(h for h, weight in enumerate(hours) if weight > usual_level > 0),
+        hours=tuple([h for h, weight in enumerate(hours) if weight > usual_level > 0]),
         usual_bytes=2.0**scale.mean - 1.0 if scale.weight else 0.0,
         began=(session.device, session.agent, session.network) if session else (),
     )

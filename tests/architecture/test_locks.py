@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCKS = ("serve", "explain", "train", "dev", "uv")
+LOCKS = ("serve", "explain", "train", "dev", "compile", "uv")
 REGISTRY = re.compile(r"\b(pypi|pythonhosted|anaconda|conda|npmjs|yarnpkg|rubygems)[.](org|com|io)")
 
 
@@ -44,6 +44,7 @@ def versions(lock: str) -> set[str]:
 
 def test_sets_nest() -> None:
     assert versions("serve") < versions("explain") < versions("train") < versions("dev")
+    assert versions("compile") < versions("dev")
 
 
 def test_serving_needs_nothing_that_fits_or_explains() -> None:

@@ -18,12 +18,12 @@ from ensemble.reasons import (
     reasons,
     weights,
 )
-from preprocessing.whereabouts import Place
 from preprocessing.event import AuthEvent
 from preprocessing.features import CAP, FEATURES, NAMES
 from preprocessing.history import CATEGORIES, FACTS, Evidence, Usual
 from preprocessing.surprise import NOTABLE, notable
 from preprocessing.values import values_of
+from preprocessing.whereabouts import Place
 
 AT = datetime(2026, 11, 22, 8, 55, tzinfo=UTC)
 CODES = sorted(REASONS)
