@@ -15,7 +15,8 @@ from pathlib import Path
 
 #: What every event passes through, and plain data that it touches.
 MODULES = (
-    "accumulated", "activity", "baseline", "crowd", "embedded", "geo", "learning", "lookup",
+    "accumulated", "activity", "baseline", "crowd", "embedded", "geo", "known", "learning",
+    "lookup",
     "opened", "seen", "state", "trail", "typical", "unlearning", "unproven",
 )  # fmt: skip
 SOURCES = Path(__file__).parent

@@ -8,6 +8,7 @@ the work comes with every call; a version that is not there yet is loaded in a t
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
 import time
@@ -27,6 +28,7 @@ from ensemble.explain.explaining import Explaining
 from ensemble.scorer import ensemble_of, load_bundle
 from models.bundle import Bundle
 from models.onnx_scorer import OnnxScorer
+from preprocessing import COMPILED
 from preprocessing.embedded import EmbeddedHistory
 from preprocessing.event import (
     AuthEvent,
@@ -43,6 +45,8 @@ from services.history import open_history
 from services.routing import Live, Routing
 from services.versions import Versions
 from services.wire import Case, Features, ItemError, Judged, Part, Payload, Question, Work
+
+LOG = logging.getLogger("ztad.graph")
 
 MAX_BATCH_EVENTS = 10_000
 #: The event that readiness and health checks score; it is never observed by the live history.
@@ -72,6 +76,8 @@ class Preprocessor:
     """
 
     def __init__(self, bundle: str, state_dir: str | None, history: str | None = None) -> None:
+        if not COMPILED:
+            LOG.warning("the history runs uncompiled, about half as fast; 'make compile' ends that")
         loaded = load_bundle(Path(bundle))
         self._sights: Versions[Sight] = Versions(_sight)
         self._sights.add(loaded)

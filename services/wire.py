@@ -153,7 +153,7 @@ class Recorded:
 
     ``values`` is float32 (n, columns), ``stamps`` float64 (n,) seconds since the epoch, both as
     bytes. ``evidence`` holds the encoded baseline behind rows that may be flagged, ``alerts`` those
-    that are, ``traces`` the ``traceparent`` of the rows that are traced, ``users`` whose event it was,
+    that are, ``traces`` the ``traceparent`` of those that are traced, ``users`` whose event it was,
     ``events`` the encoded ``AuthEvent`` of every row, or nothing where they are not to be kept.
     Verdicts of a ``shadow`` version were answered to nobody.
     """
