@@ -6,6 +6,7 @@ import heapq
 from array import array
 from collections import Counter
 from collections.abc import Sequence
+from datetime import UTC
 
 import msgspec
 import numpy as np
@@ -22,8 +23,8 @@ _LEAST = 1e-16
 
 
 class Differing(msgspec.Struct, frozen=True):
-    """An event over one version's threshold only. ``reasons`` are those of the version that
-    alerted, the weightiest first; ``anomalous`` is its label, None without one."""
+    """An event over one version's threshold only; ``timestamp`` in UTC. ``reasons`` are those of
+    the version that alerted, the weightiest first; ``anomalous`` is its label, None without one."""
 
     event_id: str
     user_id: str
@@ -116,6 +117,11 @@ class Comparison:
         return self._sides[1].told(self._any_label)
 
     @property
+    def users_affected(self) -> int:
+        """Users with an alert of one version alone, counted once if of both."""
+        return len(self._sides[0].users | self._sides[1].users)
+
+    @property
     def judged(self) -> tuple[Judged, Judged]:
         return self._judged(0), self._judged(1)
 
@@ -153,7 +159,7 @@ class Comparison:
 class _Side:
     def __init__(self) -> None:
         self._events = 0
-        self._users: set[str] = set()
+        self.users: set[str] = set()
         self._reasons: Counter[str] = Counter()
         self._anomalous = 0
         self._examples: list[tuple[float, int, Differing]] = []
@@ -162,7 +168,7 @@ class _Side:
         self, event: AuthEvent, alert: Verdict, scores: tuple[float, float], label: bool | None
     ) -> None:
         self._events += 1
-        self._users.add(event.user_id)
+        self.users.add(event.user_id)
         self._reasons[alert.reasons[0].code] += 1
         self._anomalous += bool(label)
         # Rarer than the threshold demands by this factor; the count keeps events uncompared.
@@ -176,7 +182,7 @@ class _Side:
     def told(self, any_label: bool) -> Side:
         return Side(
             events=self._events,
-            users=len(self._users),
+            users=len(self.users),
             reasons=dict(self._reasons.most_common()),
             anomalous=self._anomalous if any_label else None,
             examples=[example for *_, example in sorted(self._examples, reverse=True)],
@@ -189,7 +195,7 @@ def _differing(
     return Differing(
         event_id=event.event_id,
         user_id=event.user_id,
-        timestamp=event.timestamp.isoformat().replace("+00:00", "Z"),
+        timestamp=event.timestamp.astimezone(UTC).isoformat().replace("+00:00", "Z"),
         scores=scores,
         severity=alert.severity,
         codes=tuple(reason.code for reason in alert.reasons),

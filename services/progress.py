@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Protocol, TextIO
 
 from rich.console import Console
@@ -13,6 +14,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -101,6 +103,45 @@ def counting(description: str, *, stream: TextIO | None = None) -> Iterator[Adva
     started = time.monotonic()
     yield lines
     lines.say(f"{lines.done:,} done in {time.monotonic() - started:.1f} s")
+
+
+@contextmanager
+def through(
+    description: str, until_s: float, *, stream: TextIO | None = None
+) -> Iterator[Callable[[int, float], None]]:
+    """Show how far a walk through events in order of time is: the block says how many more it has
+    done, and the time it is at, seconds since the epoch. It ends at ``until_s``.
+
+    On a terminal a bar, which begins at the first time; elsewhere a line every ten seconds and one
+    at the end.
+    """
+    out = stream if stream is not None else sys.stderr
+    if not out.isatty():
+        with counting(description, stream=out) as counted:
+            yield lambda n, at_s: counted.advance(n)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[events]:,} events, {task.fields[day]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(file=out)) as bar:
+        task = bar.add_task(description, total=None, events=0, day="")
+        first_s: float | None = None
+        events = 0
+
+        def advance(n: int, at_s: float) -> None:
+            nonlocal first_s, events
+            first_s = at_s if first_s is None else first_s
+            events += n
+            day = f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%d}"
+            total, done = max(until_s - first_s, 1.0), at_s - first_s
+            bar.update(task, total=total, completed=done, events=events, day=day)
+
+        yield advance
+        bar.update(task, total=1.0, completed=1.0)
 
 
 class _TimedLines(_Lines):

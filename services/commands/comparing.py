@@ -86,6 +86,7 @@ def document_of(compared: Comparison) -> dict[str, Any]:
         "both": compared.both,
         "lost": compared.lost,
         "gained": compared.gained,
+        "users_affected": compared.users_affected,
     }
 
 
@@ -133,30 +134,32 @@ def show(compared: Comparison, versions: tuple[str, str], stream: TextIO) -> Non
     shown.print(_alerts(compared, versions))
     correlation = compared.rank_correlation
     told = "–" if correlation is None else f"{correlation:.4f}"
-    shown.print(
-        f"{compared.events:,} events scored with both; {compared.both:,} alerts of both; "
-        f"rank correlation of their scores {told}"
-    )
     lost, gained = compared.lost, compared.gained
+    shown.print(
+        f"events judged by both: {compared.events:,}; alerts: {compared.both:,} of both, "
+        f"{lost.events:,} lost, {gained.events:,} gained; users affected: "
+        f"{compared.users_affected:,}; rank correlation of the scores: {told}"
+    )
     if lost.events or gained.events:
-        shown.print(_reasons(lost, gained, versions))
-    for side, version in ((lost, versions[0]), (gained, versions[1])):
+        shown.print(_reasons(lost, gained))
+    for side, what in ((lost, "lost"), (gained, "gained")):
         if side.events:
-            shown.print(_examples(side, version))
+            shown.print(_examples(side, what))
 
 
 def _alerts(compared: Comparison, versions: tuple[str, str]) -> Any:
     from rich.table import Table
 
-    table = Table(title="what they alert on")
+    table = Table(title="alerts of each")
     table.add_column("")
     for version in versions:
         table.add_column(version, justify="right")
     first, second = compared.judged
     lost, gained = compared.lost, compared.gained
     table.add_row("alerts", f"{first.alerts:,}", f"{second.alerts:,}")
-    table.add_row("alerts of this one alone", f"{lost.events:,}", f"{gained.events:,}")
-    table.add_row("users in them", f"{lost.users:,}", f"{gained.users:,}")
+    table.add_row("users in them", f"{first.users:,}", f"{second.users:,}")
+    table.add_row("alerts of this one alone", f"{lost.events:,} lost", f"{gained.events:,} gained")
+    table.add_row("users in those", f"{lost.users:,}", f"{gained.users:,}")
     if lost.anomalous is not None and gained.anomalous is not None:
         table.add_row("of them anomalous", f"{lost.anomalous:,}", f"{gained.anomalous:,}")
         for name in ("precision", "recall", "roc_auc", "average_precision"):
@@ -164,24 +167,24 @@ def _alerts(compared: Comparison, versions: tuple[str, str]) -> Any:
     return table
 
 
-def _reasons(lost: Side, gained: Side, versions: tuple[str, str]) -> Any:
+def _reasons(lost: Side, gained: Side) -> Any:
     from rich.table import Table
 
-    table = Table(title="alerts of one alone, by their weightiest reason")
+    table = Table(title="by their weightiest reason")
     table.add_column("reason")
-    for version in versions:
-        table.add_column(f"only {version}", justify="right")
+    for what in ("lost", "gained"):
+        table.add_column(what, justify="right")
     for code in dict.fromkeys((*lost.reasons, *gained.reasons)):
         table.add_row(code, f"{lost.reasons.get(code, 0):,}", f"{gained.reasons.get(code, 0):,}")
     return table
 
 
-def _examples(side: Side, version: str) -> Any:
+def _examples(side: Side, what: str) -> Any:
     from rich.table import Table
 
-    title = f"only {version} alerts: the {min(MOST_SHOWN, side.events)} rarest of {side.events:,}"
-    table = Table(title=title)
-    for name in ("time", "user", "severity", "why"):
+    most = f", the {MOST_SHOWN} rarest of {side.events:,}" if side.events > MOST_SHOWN else ""
+    table = Table(title=f"alerts {what}{most}")
+    for name in ("time (UTC)", "user", "severity", "why"):
         table.add_column(name, overflow="fold")
     for example in side.examples[:MOST_SHOWN]:
         at = example.timestamp.replace("T", " ")[:19]

@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
-from services.commands.past import Past, Span, StoredPast, TopicPast, stored
-from services.progress import counting
+from services.commands.comparing import document_of, show
+from services.commands.findings import console
+from services.commands.past import LATE_S, Past, Span, TopicPast, stored
+from services.commands.rescoring import Told, Version, Versions, batches
+from services.progress import through
 from services.settings import load
 from services.storage.errors import StoreError
-
-if TYPE_CHECKING:
-    from ensemble.comparison import Comparison
-    from ensemble.scorer import Scorer
-    from ensemble.verdict import Verdict
-    from preprocessing.event import AuthEvent
+from services.storage.postgres.address import checked, is_postgres
 
 SUMMARY = "score past events again with any model version, and tell what differs"
-RECORDED = "recorded"
 DAY_S = 86400.0
+HOUR_S = 3600.0
 #: Two weeks hold every weekday twice: enough for the ten events after which a user is known.
 WARM_UP_DAYS = 14.0
 
@@ -52,7 +49,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
-        "--store", nargs="?", const="", metavar="WHERE",
+        "--store", nargs="?", const="", type=_where, metavar="WHERE",
         help="a folder or postgresql://user@host:port/name (default: what ztad serve uses)",
     )  # fmt: skip
     source.add_argument(
@@ -73,8 +70,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="so many days before are learned without being reported, so that users are known "
              f"(default {WARM_UP_DAYS:.0f})",
     )  # fmt: skip
+    parser.add_argument(
+        "--late", type=_hours, default=LATE_S / HOUR_S, metavar="HOURS",
+        help="a topic is read until its events and messages are so much later than --to "
+             f"(default {LATE_S / HOUR_S:.0f})",
+    )  # fmt: skip
     parser.add_argument("--out", metavar="FILE", help="verdicts as NDJSON, or CSV by suffix")
-    parser.add_argument("--json", action="store_true", help="the report as JSON")
+    parser.add_argument(
+        "--json", nargs="?", const="-", metavar="FILE",
+        help="the report as JSON: into a file beside the plain one, or without FILE instead of it",
+    )  # fmt: skip
     parser.set_defaults(run=run)
 
 
@@ -82,9 +87,10 @@ def run(args: argparse.Namespace) -> int:
     """Exit code 0 whether or not anything differs; 2 for a span without events."""
     from services.streaming.base import StreamError
 
-    span = Span(args.since, args.until or time.time())
+    span = Span(args.since, time.time() if args.until is None else args.until)
     if span.until_s <= span.since_s:
-        return _refused("--to is not after --from")
+        ends = "now, and --from is later" if args.until is None else "not after --from"
+        return _refused(f"--to is {ends}")
     try:
         with ExitStack() as stack:
             return _replay(args, span, _past(args, stack))
@@ -109,133 +115,30 @@ def moment(text: str) -> float:
 def _replay(args: argparse.Namespace, span: Span, past: Past) -> int:
     from services.commands.outputs import output, verdict_writer
 
-    versions = _Versions(args, past)
-    warm = versions.begin(span, args.warm_up * DAY_S)
-    told = _Told()
+    versions = Versions(args.bundle, args.against, past)
+    told = Told()
     with ExitStack() as stack:
+        # Before anything is scored: a place that cannot be written costs no replay.
+        report = stack.enter_context(output(args.json)) if args.json else None
         writer = None
         if args.out is not None:
             stream = stack.enter_context(output(args.out))
-            writer = verdict_writer(args.out, stream, versions.detectors)
-        advance = stack.enter_context(counting("replaying")).advance
-        for batch in _batches(past.events(warm)):
+            writer = verdict_writer(args.out, stream, versions.tried.detectors)
+        advance = stack.enter_context(through("replaying", span.until_s))
+        for batch in batches(past.events(versions.begin(span, args.warm_up * DAY_S))):
             scored = versions.score(batch, span)
-            advance(len(batch))
             told.add(scored)
             if writer is not None:
                 writer.write(scored)
-    if not told.events:
-        raise _nothing(past)
-    _report(args, told, versions, past)
+            advance(len(batch), batch[-1].timestamp.timestamp())
+        if not told.events:
+            raise _nothing(span, past)
+        if report is not None:
+            document = _document(span, told, versions, past)
+            report.write(msgspec.json.format(msgspec.json.encode(document)) + b"\n")
+    if args.json != "-":
+        _show(span, told, versions, past)
     return 0
-
-
-class _Versions:
-    """The version that is tried, and what it is compared with."""
-
-    def __init__(self, args: argparse.Namespace, past: Past) -> None:
-        from ensemble.comparison import Comparison
-
-        self.name, self._scorer = _scorer(args.bundle)
-        self._other: Scorer | None = None
-        self._recorded = past if args.against == RECORDED else None
-        if self._recorded is not None and not isinstance(past, StoredPast):
-            raise StoreError("--against recorded", "a topic has no verdicts", "name a --store")
-        self.against = args.against
-        if args.against is not None and self._recorded is None:
-            self.against, self._other = _scorer(Path(args.against))
-        self.compared: Comparison | None = Comparison() if args.against else None
-        self.unrecorded = 0
-
-    @property
-    def detectors(self) -> Sequence[str]:
-        return tuple(self._scorer.detectors)
-
-    def begin(self, span: Span, warm_s: float) -> Span:
-        """From when on events are taken in.
-
-        A bundle whose training saw the span begins with an empty history: it must not know what
-        came later.
-        """
-        since_s = span.since_s - warm_s
-        scorers = [one for one in (self._scorer, self._other) if one is not None]
-        for scorer in scorers:
-            _forget_what_came_later(scorer, span.since_s)
-        newest_s = min(scorer.history.newest_s for scorer in scorers)  # type: ignore[attr-defined]
-        return Span(min(span.since_s, max(since_s, newest_s)), span.until_s)
-
-    def score(self, batch: list[AuthEvent], span: Span) -> list[Verdict]:
-        """The verdicts on those events of a batch that are in the span."""
-        now_s = time.time()
-        scored = self._scorer.score(batch, now_s=now_s)
-        other = self._other.score(batch, now_s=now_s) if self._other else None
-        rows = [row for row, each in enumerate(batch) if each.timestamp.timestamp() >= span.since_s]
-        if rows and self.compared is not None:
-            self._compare([batch[row] for row in rows], [scored[row] for row in rows],
-                          None if other is None else [other[row] for row in rows])  # fmt: skip
-        return [scored[row] for row in rows]
-
-    def _compare(
-        self, events: list[AuthEvent], scored: list[Verdict], other: list[Verdict] | None
-    ) -> None:
-        if other is None:
-            events, scored, other = self._answered(events, scored)
-        assert self.compared is not None
-        self.compared.add(events, (other, scored), [None] * len(events))
-
-    def _answered(
-        self, events: list[AuthEvent], scored: list[Verdict]
-    ) -> tuple[list[AuthEvent], list[Verdict], list[Verdict]]:
-        """What was answered then; events of which that is not kept any more are left out."""
-        from ensemble.verdict import Verdict
-
-        assert isinstance(self._recorded, StoredPast)
-        kept = self._recorded.verdicts([event.event_id for event in events])
-        decode = msgspec.json.Decoder(Verdict).decode
-        rows = [row for row, event in enumerate(events) if event.event_id in kept]
-        self.unrecorded += len(events) - len(rows)
-        answered = [decode(kept[events[row].event_id]) for row in rows]
-        return [events[row] for row in rows], [scored[row] for row in rows], answered
-
-
-class _Told:
-    """Counts of what the version said."""
-
-    def __init__(self) -> None:
-        self.events = 0
-        self.users: set[str] = set()
-        self.severities: Counter[str] = Counter()
-        self.reasons: Counter[str] = Counter()
-
-    def add(self, verdicts: Iterable[Verdict]) -> None:
-        for verdict in verdicts:
-            self.events += not verdict.duplicate
-            if verdict.is_anomaly and not verdict.duplicate:
-                self.users.add(verdict.user_id)
-                self.severities[verdict.severity] += 1
-                self.reasons[verdict.reasons[0].code] += 1
-
-
-def _scorer(name: Path) -> tuple[str, Scorer]:
-    from ensemble.scorer import Scorer, load_bundle
-    from services.commands.registering import local_bundle
-
-    bundle = load_bundle(local_bundle(name))
-    return bundle.version, Scorer(bundle)
-
-
-def _forget_what_came_later(scorer: Scorer, since_s: float) -> None:
-    from preprocessing.embedded import EmbeddedHistory
-
-    history = scorer.history
-    if isinstance(history, EmbeddedHistory) and history.newest_s >= since_s:
-        scorer.history = EmbeddedHistory(history.settings)
-
-
-def _batches(events: Iterator[AuthEvent]) -> Iterator[list[AuthEvent]]:
-    from services.commands.score import batches
-
-    return batches(events)
 
 
 def _past(args: argparse.Namespace, stack: ExitStack) -> Past:
@@ -245,64 +148,94 @@ def _past(args: argparse.Namespace, stack: ExitStack) -> Past:
         from services.commands.store import default_store
 
         return stack.enter_context(stored(args.store or default_store(settings)))
-    from services.streaming.opening import from_environment, open_broker
+    from services.streaming.opening import from_environment, open_broker, open_decode
 
     stream = from_environment(settings)
     if stream is None:
         raise StoreError("ZTAD_KAFKA", "is not set", "name the brokers: HOST:PORT")
-    return TopicPast(open_broker(stream, settings), args.topic or stream.events)
+    return TopicPast(
+        open_broker(stream, settings),
+        args.topic or stream.events,
+        open_decode(stream, settings),
+        late_s=args.late * HOUR_S,
+    )
 
 
-def _nothing(past: Past) -> NothingThere:
+def _nothing(span: Span, past: Past) -> NothingThere:
     known = past.known()
-    there = "none are known of" if known is None else f"there are some {_spelt(known)}"
-    return NothingThere("this span", f"has no events, {there}", "name another --from and --to")
+    there = "" if known is None else f", but some {_spelt(known)}"
+    return NothingThere(_spelt(span), f"there are no events{there}", "name another --from and --to")
 
 
 def _spelt(span: Span) -> str:
-    return f"from {_time(span.since_s)} to {_time(span.until_s)}"
+    end = "on" if span.until_s == math.inf else f"to {_time(span.until_s)}"
+    return f"from {_time(span.since_s)} {end}"
 
 
 def _time(at_s: float) -> str:
     return f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _report(args: argparse.Namespace, told: _Told, versions: _Versions, past: Past) -> None:
-    from services.commands.comparing import document_of, show
-
+def _document(span: Span, told: Told, versions: Versions, past: Past) -> dict[str, Any]:
+    """The report for machines."""
     compared = versions.compared
-    names = (str(versions.against), versions.name)
-    if args.json:
-        document = {
-            "version": versions.name,
-            "events": told.events,
-            "skipped": past.skipped,
-            "alerts": told.severities.total(),
-            "users": len(told.users),
-            "severities": dict(told.severities.most_common()),
-            "reasons": dict(told.reasons.most_common()),
-            "against": versions.against,
-            "without_recorded_verdict": versions.unrecorded,
-            "difference": compared and document_of(compared),
-        }
-        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(document)) + b"\n")
-        return
-    _show(told, versions.name)
+    return {
+        "from": _time(span.since_s),
+        "to": _time(span.until_s),
+        "version": versions.names[1],
+        "events": told.events,
+        "repeated": told.repeated,
+        "skipped": past.skipped,
+        "alerts": told.severities.total(),
+        "users": len(told.users),
+        "severities": dict(told.severities.most_common()),
+        "reasons": dict(told.reasons.most_common()),
+        "histories": [
+            {"version": name, "learned_before": each.learned, "begun_empty": each.forgot}
+            for name, each in _scoring(versions)
+        ],
+        "against": versions.names[0] if compared else None,
+        "without_recorded_verdict": versions.unrecorded,
+        "difference": compared and document_of(compared),
+    }
+
+
+def _scoring(versions: Versions) -> list[tuple[str, Version]]:
+    """The versions that score, the one that is compared with first, and what they are called."""
+    return list(zip(versions.names[-len(versions.every) :], versions.every, strict=True))
+
+
+def _show(span: Span, told: Told, versions: Versions, past: Past) -> None:
+    console(sys.stdout).print(_verdicts(told, versions.names[1]))
+    print(_spelt(span))
+    for name, each in _scoring(versions):
+        print(f"{name}: {_history(each)}")
+    if told.repeated:
+        print(f"events that came again, not counted: {told.repeated:,}")
     if past.skipped:
-        print(f"{past.skipped:,} messages are no events and were passed over")
+        print(f"messages read that are no events, passed over: {past.skipped:,}")
     if versions.unrecorded:
-        print(f"{versions.unrecorded:,} events have no recorded verdict any more")
-    if compared is not None:
-        show(compared, names, sys.stdout)
+        print(f"events without a recorded verdict, not compared: {versions.unrecorded:,}")
+    if versions.compared is not None and versions.compared.events:
+        show(versions.compared, versions.names, sys.stdout)
 
 
-def _show(told: _Told, version: str) -> None:
+def _history(version: Version) -> str:
+    if not version.forgot:
+        return f"began with the history in its bundle; later events learned: {version.learned:,}"
+    return (
+        "its training saw this span, so it began with an empty history; events before the span "
+        f"learned: {version.learned:,}"
+    )
+
+
+def _verdicts(told: Told, version: str) -> Any:
     from rich.table import Table
 
-    from services.commands.findings import console
-
     table = Table(title=f"what {version} says", show_header=False)
-    rows: list[tuple[str, Any]] = [
+    table.add_column()
+    table.add_column(justify="right")
+    rows = [
         ("events", told.events),
         ("alerts", told.severities.total()),
         ("users in them", len(told.users)),
@@ -311,17 +244,32 @@ def _show(told: _Told, version: str) -> None:
     ]
     for name, count in rows:
         table.add_row(name, f"{count:,}")
-    console(sys.stdout).print(table)
+    return table
+
+
+def _where(text: str) -> str:
+    try:
+        return checked(text) if is_postgres(text) else text
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _days(text: str) -> float:
+    return _number(text, "days", 3660)
+
+
+def _hours(text: str) -> float:
+    return _number(text, "hours", 3660 * 24)
+
+
+def _number(text: str, what: str, most: float) -> float:
     try:
-        days = float(text)
+        number = float(text)
     except ValueError:
-        days = -1.0
-    if not 0 <= days <= 3660:
-        raise argparse.ArgumentTypeError(f"expected a number of days, got {text!r}")
-    return days
+        number = -1.0
+    if not 0 <= number <= most:
+        raise argparse.ArgumentTypeError(f"expected 0 to {most:,} {what}, got {text!r}")
+    return number
 
 
 def _refused(why: str) -> int:

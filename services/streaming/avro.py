@@ -45,6 +45,10 @@ class SchemaRegistry:
                     self._schemas[schema_id] = await self._asked(schema_id)
         return self._schemas[schema_id]
 
+    async def close(self) -> None:
+        """Let go of its connections; in the event loop that it was used in."""
+        await self._client.aclose()
+
     async def _asked(self, schema_id: int) -> Any:
         try:
             answer = await self._client.get(f"/schemas/ids/{schema_id}")
@@ -71,6 +75,9 @@ class AvroDecode:
 
     def __init__(self, registry: SchemaRegistry) -> None:
         self._registry = registry
+
+    async def close(self) -> None:
+        await self._registry.close()
 
     async def __call__(self, value: bytes) -> bytes:
         if len(value) < _FRAME_BYTES or value[0] != 0:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -171,10 +171,10 @@ class Broker(Protocol):
 
     def read(
         self, topic: str, *, since_s: float | None = None, partition: int | None = None
-    ) -> Iterator[Message]:
+    ) -> Generator[Message]:
         """All messages up to the end as it is now, or those of one partition, which are in order;
         from the first one not older than ``since_s`` (seconds since the epoch) on. No group is
-        involved.
+        involved. Closed before, it fetches no more.
 
         Raises :class:`TopicUnusable` and :class:`BrokerAway`.
         """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -65,6 +65,7 @@ _MISSING = (
     KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
 )
 _CREDENTIALS = (KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError._AUTHENTICATION)  # noqa: SLF001
+_NOBODY = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN)  # noqa: SLF001
 _END = KafkaError._PARTITION_EOF  # noqa: SLF001
 _TOO_LARGE = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE)
 
@@ -74,7 +75,8 @@ class KafkaBroker:
     ``connection.py``."""
 
     def __init__(self, connection: Mapping[str, Any]) -> None:
-        self._connection = {**connection, "error_cb": _tell, "log_level": 3}
+        # Its own lines on stderr say what ``error_cb`` is told as well, again and again.
+        self._connection = {**connection, "error_cb": _tell, "log_level": 2}
 
     def ensure(self, topics: Sequence[Topic]) -> list[str]:
         admin = AdminClient(self._connection)
@@ -101,7 +103,7 @@ class KafkaBroker:
 
     def read(
         self, topic: str, *, since_s: float | None = None, partition: int | None = None
-    ) -> Iterator[Message]:
+    ) -> Generator[Message]:
         every = range(self.partitions(topic)) if partition is None else [partition]
         partitions = [TopicPartition(topic, number) for number in every]
         consumer = _consumer(self._connection, READER)
@@ -271,7 +273,7 @@ def _consumed(consumer: Consumer, most: int, timeout_s: float) -> list[Received]
 
 def _read(
     consumer: Consumer, partitions: list[TopicPartition], since_s: float | None
-) -> Iterator[Message]:
+) -> Generator[Message]:
     """Partitions up to their ends as they are now."""
     ends = _ends(consumer, partitions, since_s)
     if not ends:
@@ -377,6 +379,8 @@ def _error(error: KafkaError, topic: str, else_: type[StreamError] = BrokerAway)
     if code in _CREDENTIALS:
         return StreamError(f"Kafka refuses us ({said}): check security, mechanism, "
                            "ZTAD_KAFKA_USERNAME and ZTAD_KAFKA_PASSWORD")  # fmt: skip
+    if code in _NOBODY:
+        return else_(f"Kafka: no broker answers ({said}): start it, or correct ZTAD_KAFKA")
     return else_(f"Kafka: {said}")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from threading import Condition
 
 from services.streaming.base import (
@@ -65,7 +65,7 @@ class MemoryBroker:
 
     def read(
         self, topic: str, *, since_s: float | None = None, partition: int | None = None
-    ) -> Iterator[Message]:
+    ) -> Generator[Message]:
         self._answer()
         since_ms = -1 if since_s is None else int(since_s * 1000)
         logs = [list(log) for log in self._logs(topic)]

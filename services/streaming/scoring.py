@@ -28,11 +28,18 @@ class Undecodable(ValueError):
     """Bytes that are not of the agreed format or schema; the text says what was expected."""
 
 
+class Oversized(ValueError):
+    """More bytes than an event can have."""
+
+
 class Decode(Protocol):
-    """The value of a message -> one event as JSON."""
+    """The value of a message -> one event as JSON. Used and closed in one event loop."""
 
     async def __call__(self, value: bytes) -> bytes:
         """Raises :class:`Undecodable`, or ``StreamError`` while nobody can tell."""
+
+    async def close(self) -> None:
+        """Let go of what it asks."""
 
 
 @dataclass(slots=True)
@@ -75,10 +82,10 @@ class Scoring:
         events: list[Message] = []
         for message in messages:
             try:
-                values.append(await self._value(message))
+                values.append(await value_of(message, self._decode))
             except Undecodable as error:
                 self._refuse(refused, message, "undecodable", "body", str(error))
-            except _TooLarge as error:
+            except Oversized as error:
                 self._refuse(refused, message, "too_large", "body", str(error))
             else:
                 events.append(message)
@@ -107,14 +114,6 @@ class Scoring:
                     if not isinstance(answer, ItemError):
                         said = "the store refuses its verdict; the Recorder's log says why"
                         self._refuse(outcome, message, "unscorable", "body", said)
-
-    async def _value(self, message: Message) -> bytes:
-        value = message.value
-        if value is None:
-            raise Undecodable("expected an event, got a message without a value")
-        if len(value) > MOST_EVENT_BYTES:
-            raise _TooLarge(f"{len(value):,} bytes, expected at most {MOST_EVENT_BYTES:,}")
-        return value if self._decode is None else await self._decode(value)
 
     async def _prepared(self, messages: list[Message], values: list[bytes]) -> list[Piece]:
         try:
@@ -182,8 +181,17 @@ class Scoring:
         )
 
 
-class _TooLarge(ValueError):
-    """An event larger than any."""
+async def value_of(message: Message, decode: Decode | None) -> bytes:
+    """The event in a message, as JSON. ``decode`` None: that is what messages hold.
+
+    Raises :class:`Undecodable`, :class:`Oversized`, and ``StreamError`` while nobody can tell.
+    """
+    value = message.value
+    if value is None:
+        raise Undecodable("expected an event, got a message without a value")
+    if len(value) > MOST_EVENT_BYTES:
+        raise Oversized(f"{len(value):,} bytes, expected at most {MOST_EVENT_BYTES:,}")
+    return value if decode is None else await decode(value)
 
 
 class Traces:

@@ -249,6 +249,14 @@ def test_a_topic_is_read_up_to_its_end(broker: Broker, topic: str) -> None:
     assert len(list(broker.read(topic, since_s=time.time() - 3600))) == 20
 
 
+def test_a_reader_that_has_enough_closes(broker: Broker, topic: str) -> None:
+    write_numbers(broker, topic, range(20))
+    reading = broker.read(topic)
+    assert next(reading).value is not None
+    reading.close()
+    assert list(reading) == []
+
+
 def test_what_is_too_large_for_a_topic_is_said(broker: Broker, topic: str) -> None:
     small = f"{topic}.small"
     broker.ensure([Topic(small, 1, replicas=1, most_message_bytes=2000)])

@@ -2,7 +2,7 @@ import io
 
 import pytest
 
-from services.progress import progress
+from services.progress import progress, through
 
 
 class Terminal(io.StringIO):
@@ -46,6 +46,16 @@ def test_a_failure_does_not_look_finished() -> None:
     with pytest.raises(OSError, match="disk"), progress("writing", 10, stream=out):
         raise OSError("disk")
     assert "done" not in out.getvalue()
+
+
+def test_a_walk_through_time_shows_its_share_and_where_it_is() -> None:
+    out = Terminal()
+    with through("replaying", 86400.0 * 2, stream=out) as advance:
+        advance(250, 0.0)
+        advance(250, 86400.0)
+        advance(100, 86400.0 * 1.5)
+    assert "600 events, 1970-01-02" in out.getvalue()
+    assert "100%" in out.getvalue()
 
 
 def test_a_terminal_gets_a_bar() -> None:

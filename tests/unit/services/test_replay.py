@@ -6,7 +6,7 @@ import asyncio
 import json
 from argparse import ArgumentTypeError
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from preprocessing.event import AuthEvent, encode_event
 from services.cli import main
 from services.commands.past import Span, TopicPast
 from services.commands.replay import moment
-from services.commands.score import batches
+from services.commands.rescoring import LEARN_WITHIN_S, Version, batches
 from services.storage.base import Limits
 from services.storage.opening import open_store
 from services.streaming.base import Outgoing, Topic
@@ -113,7 +113,7 @@ def test_against_another_version(
     assert told["alerts"] == difference["both"] + difference["gained"]["events"]
     assert main(["replay", *words, "--against", str(bundle.path)]) == 0
     shown = capsys.readouterr().out
-    assert f"{difference['both']:,} alerts of both" in shown
+    assert f"{difference['both']:,} of both" in shown
 
 
 def test_what_is_before_the_span_is_learned_and_not_told(
@@ -157,7 +157,7 @@ def test_nothing_in_the_span(
     words = ["--store", store, "--bundle", str(bundle.path)]
     assert main(["replay", "--from", "2001-01-01", "--to", "2001-01-02", *words]) == 2
     told = capsys.readouterr().err.strip().splitlines()[-1]
-    assert "has no events" in told
+    assert "there are no events" in told
     assert f"{past[0].timestamp.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" in told
 
 
@@ -166,7 +166,7 @@ def test_nothing_in_the_span(
     [
         (["--from", "yesterday"], "expected 2026-11-22"),
         (["--from", "2026-01-02", "--to", "2026-01-01"], "--to is not after --from"),
-        (["--from", "2026-01-01", "--warm-up", "-3"], "expected a number of days"),
+        (["--from", "2026-01-01", "--warm-up", "-3"], "expected 0 to 3,660 days"),
     ],
 )
 def test_bad_words(
@@ -193,6 +193,80 @@ def test_moments() -> None:
     assert moment("2026-11-22T01:00:00+01:00") == moment("2026-11-22")
     with pytest.raises(ArgumentTypeError):
         moment("22.11.2026")
+
+
+def test_a_version_is_told_from_another_of_the_same_name(
+    capsys: pytest.CaptureFixture[str], store: str, bundle: Bundle, past: list[AuthEvent]
+) -> None:
+    words = [*days(past), "--store", store, "--bundle", str(bundle.path)]
+    told = report(capsys, *words, "--against", str(bundle.path))
+    assert told["version"] == f"{bundle.path} ({bundle.version})"
+    assert told["difference"]["users_affected"] == 0
+
+
+def test_the_report_goes_into_a_file_beside_the_tables(
+    capsys: pytest.CaptureFixture[str],
+    store: str,
+    bundle: Bundle,
+    past: list[AuthEvent],
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "report.json"
+    words = [*days(past), "--store", store, "--bundle", str(bundle.path), "--against", "recorded"]
+    assert main(["replay", *words, "--json", str(out)]) == 0
+    shown = capsys.readouterr().out
+    told = json.loads(out.read_text())
+    assert f"events judged by both: {told['difference']['scored']:,}" in shown
+    assert "users affected: 0" in shown
+    assert told["histories"][0]["begun_empty"] is False
+
+
+def test_what_a_history_has_is_not_learned_again(
+    store: str, bundle: Bundle, past: list[AuthEvent]
+) -> None:
+    version = Version(bundle.path)
+    span = Span(past[250].timestamp.timestamp(), past[-1].timestamp.timestamp() + 1)
+    assert version.begin(span, 0.0) == span.since_s
+    assert version.begin(span, 1e9) > span.since_s - 1e9
+    begun_s = version.begin(span, 3600.0)
+    before = [each for each in past if begun_s <= each.timestamp.timestamp() < span.since_s]
+    assert len(version.score(past, span, NOW_S)) == 250
+    assert version.learned == len(before)
+    assert not version.forgot
+
+
+def test_a_topic_is_read_until_both_event_and_message_are_behind_the_span(
+    past: list[AuthEvent],
+) -> None:
+    """What is late by less than the bound is found; a poison message beyond it is never met."""
+    broker = MemoryBroker()
+    broker.ensure([Topic("events", 1)])
+    begin = past[0].timestamp.replace(microsecond=0)
+
+    def at(name: str, seconds: float) -> Outgoing:
+        event = msgspec.structs.replace(
+            past[0], event_id=name, timestamp=begin + timedelta(seconds=seconds)
+        )
+        return Outgoing("events", encode_event(event), b"k")
+
+    poison = Outgoing("events", b"no event", b"k")
+    some = [at("in", 5), at("behind", 11), at("late", 8), at("far behind", 71)]
+    broker.sink().deliver([*some, at("too late", 9), poison])
+    span = Span(begin.timestamp(), begin.timestamp() + 10)
+    topic = TopicPast(broker, "events", late_s=60.0)
+    assert [each.event_id for each in topic.events(span)] == ["in", "late"]
+    assert topic.skipped == 0
+    patient = TopicPast(broker, "events", late_s=61.5)
+    assert [each.event_id for each in patient.events(span)] == ["in", "late", "too late"]
+    assert patient.skipped == 1
+
+
+def test_batches_are_learned_within_a_minute(past: list[AuthEvent]) -> None:
+    same = [past[0]] * 251
+    minute = msgspec.structs.replace(
+        past[0], timestamp=past[0].timestamp + timedelta(seconds=LEARN_WITHIN_S)
+    )
+    assert [len(batch) for batch in batches([*same, minute])] == [250, 1, 1]
 
 
 def test_partitions_of_a_topic_are_put_together_by_time(past: list[AuthEvent]) -> None:

@@ -55,6 +55,8 @@ def test_a_higher_threshold_loses_alerts_and_gains_none(
     assert lost["events"] == found["first"]["alerts"] - found["both"] > 0
     assert lost["events"] == len(lost["examples"]) == sum(lost["reasons"].values())
     assert lost["anomalous"] == sum(example["anomalous"] for example in lost["examples"])
+    users = {example["user_id"] for example in lost["examples"]}
+    assert found["users_affected"] == lost["users"] == len(users)
     assert found["second"]["recall"] < found["first"]["recall"]
     assert 0.0 < found["rank_correlation"] <= 1.0
 
@@ -65,7 +67,8 @@ def test_a_terminal_gets_tables(
     words = ["--events", str(small_set / "events.csv")]
     assert main(["models", "diff", str(bundle), str(stricter), *words]) == 0
     told = capsys.readouterr().out
-    for title in ("how they were made", "what they alert on", "by their weightiest reason"):
+    for title in ("how they were made", "alerts of each", "by their weightiest reason"):
         assert title in told
-    assert "600 events scored with both" in told
-    assert "only stricter alerts" not in told
+    assert "events judged by both: 600" in told
+    assert "alerts lost" in told
+    assert "alerts gained" not in told
