@@ -62,7 +62,8 @@ def _list(args: argparse.Namespace) -> int:
         latest = found[: max(0, args.limit)]
         if args.json:
             for each in latest:
-                sys.stdout.buffer.write(msgspec.json.encode(each) + b"\n")
+                document = {"id": each.id, **msgspec.to_builtins(each)}
+                sys.stdout.buffer.write(msgspec.json.encode(document) + b"\n")
             return 0
         reasons = Counter(each.reason for each in found)
         told = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
@@ -192,7 +193,7 @@ def _table(letters: Sequence[DeadLetter]) -> Table:
     from rich.table import Table
 
     table = Table()
-    for name in ("id", "given up", "reason", "field", "message", "retries"):
+    for name in ("id", "given up (UTC)", "reason", "field", "message", "retries"):
         table.add_column(name, overflow="fold")
     for each in letters:
         at = each.failed_at.isoformat(sep=" ", timespec="seconds")[:19]

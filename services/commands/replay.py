@@ -8,8 +8,9 @@ import sys
 import time
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import msgspec
 
@@ -75,7 +76,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="a topic is read until its events and messages are so much later than --to "
              f"(default {LATE_S / HOUR_S:.0f})",
     )  # fmt: skip
-    parser.add_argument("--out", metavar="FILE", help="verdicts as NDJSON, or CSV by suffix")
+    parser.add_argument(
+        "--out", metavar="FILE", help="verdicts as NDJSON, or CSV by suffix; - for stdout"
+    )
     parser.add_argument(
         "--json", nargs="?", const="-", metavar="FILE",
         help="the report as JSON: into a file beside the plain one, or without FILE instead of it",
@@ -91,6 +94,8 @@ def run(args: argparse.Namespace) -> int:
     if span.until_s <= span.since_s:
         ends = "now, and --from is later" if args.until is None else "not after --from"
         return _refused(f"--to is {ends}")
+    if args.out == args.json == "-":
+        return _refused("--out - and --json are both for stdout: give one of them a FILE")
     try:
         with ExitStack() as stack:
             return _replay(args, span, _past(args, stack))
@@ -137,7 +142,7 @@ def _replay(args: argparse.Namespace, span: Span, past: Past) -> int:
             document = _document(span, told, versions, past)
             report.write(msgspec.json.format(msgspec.json.encode(document)) + b"\n")
     if args.json != "-":
-        _show(span, told, versions, past)
+        _show(span, told, versions, past, sys.stderr if args.out == "-" else sys.stdout)
     return 0
 
 
@@ -205,19 +210,20 @@ def _scoring(versions: Versions) -> list[tuple[str, Version]]:
     return list(zip(versions.names[-len(versions.every) :], versions.every, strict=True))
 
 
-def _show(span: Span, told: Told, versions: Versions, past: Past) -> None:
-    console(sys.stdout).print(_verdicts(told, versions.names[1]))
-    print(_spelt(span))
+def _show(span: Span, told: Told, versions: Versions, past: Past, stream: TextIO) -> None:
+    say = partial(print, file=stream)
+    console(stream).print(_verdicts(told, versions.names[1]))
+    say(_spelt(span))
     for name, each in _scoring(versions):
-        print(f"{name}: {_history(each)}")
+        say(f"{name}: {_history(each)}")
     if told.repeated:
-        print(f"events that came again, not counted: {told.repeated:,}")
+        say(f"events that came again, not counted: {told.repeated:,}")
     if past.skipped:
-        print(f"messages read that are no events, passed over: {past.skipped:,}")
+        say(f"messages read that are no events, passed over: {past.skipped:,}")
     if versions.unrecorded:
-        print(f"events without a recorded verdict, not compared: {versions.unrecorded:,}")
+        say(f"events without a recorded verdict, not compared: {versions.unrecorded:,}")
     if versions.compared is not None and versions.compared.events:
-        show(versions.compared, versions.names, sys.stdout)
+        show(versions.compared, versions.names, stream)
 
 
 def _history(version: Version) -> str:

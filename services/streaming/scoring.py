@@ -135,7 +135,9 @@ class Scoring:
             return
         for error in piece.prepared.features.errors:
             message = piece.messages[error.index]
-            self._refuse(outcome, message, "invalid", error.field, error.message, error.event_id)
+            # What breaks a rule of an event has a field; the body as a whole is no JSON object.
+            reason: Reason = "undecodable" if error.field == "body" else "invalid"
+            self._refuse(outcome, message, reason, error.field, error.message, error.event_id)
 
     async def _judge(self, piece: Piece, outcome: Outcome) -> None:
         messages, prepared = piece.messages, piece.prepared

@@ -118,23 +118,25 @@ def test_a_message_that_is_no_event_is_a_dead_letter(broker: Broker, name: str) 
         bad = Outgoing(args.events, b'{"event_id": "b", "bad": "country"}', b"ann",
                        [("traceparent", TRACE.encode()), ("x", b"\xff")])  # fmt: skip
         empty = Outgoing(args.events, None, b"ann")
+        broken = Outgoing(args.events, b'{"event_id": "c", "bad": "body"}', b"ann")
         huge = Outgoing(args.events, b" " * (1 << 20) + b"{", b"ann")
-        small = [event(args, "before"), bad, empty, event(args, "after")]
+        small = [event(args, "before"), bad, empty, broken, event(args, "after")]
         await write(broker, args.events, *small)
         if isinstance(broker, MemoryBroker):  # more than Kafka takes by default
             await write(broker, args.events, huge)
         async with working(broker, graph, args) as worker:
             await until(lambda: set(graph.recorded) == {"before", "after"})
-            await until(lambda: worker.counts.letters.total() >= 2)
+            await until(lambda: worker.counts.letters.total() >= 3)
         letters = list(DeadLetters(broker, args.dead_letters).letters())
-        first, second = letters[:2]
+        first, second, third = letters[:3]
         assert (first.reason, first.field, first.message) == ("invalid", "country", "is bad")
         assert (first.value, first.key, first.event_id) == (bad.value, b"ann", "b")
         assert (first.topic, first.offset) == (args.events, 1)
         assert (first.traceparent, first.headers[1]) == (TRACE, ("x", b"\xff"))
         assert (second.reason, second.field, second.value) == ("undecodable", "body", None)
+        assert (third.reason, third.field) == ("undecodable", "body")
         if isinstance(broker, MemoryBroker):
-            assert (letters[2].reason, letters[2].value_bytes) == ("too_large", (1 << 20) + 1)
+            assert (letters[3].reason, letters[3].value_bytes) == ("too_large", (1 << 20) + 1)
         assert await committed(broker, args) == []
 
     asyncio.run(run())

@@ -46,6 +46,10 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert listed(capsys, "--limit", "1") == [9]
     assert listed(capsys, "--reason", "invalid") == [7]
     assert listed(capsys, "--since", "1970-01-01T00:00:20Z") == [9, 8]
+    assert main(["dlq", "list", "--json", "--limit", "1"]) == 0
+    one = json.loads(capsys.readouterr().out)["id"]
+    assert main(["dlq", "show", one]) == 0
+    assert one in capsys.readouterr().out
     assert main(["dlq", "list"]) == 0
     told = capsys.readouterr().out
     assert told.startswith("3 dead letters: ")

@@ -221,6 +221,18 @@ def test_the_report_goes_into_a_file_beside_the_tables(
     assert told["histories"][0]["begun_empty"] is False
 
 
+def test_verdicts_on_stdout_are_alone_there(
+    capsys: pytest.CaptureFixture[str], store: str, bundle: Bundle, past: list[AuthEvent]
+) -> None:
+    words = [*days(past), "--store", store, "--bundle", str(bundle.path), "--out", "-"]
+    assert main(["replay", *words]) == 0
+    shown = capsys.readouterr()
+    assert len([json.loads(line) for line in shown.out.splitlines()]) == len(past)
+    assert f"what {bundle.version} says" in shown.err
+    assert main(["replay", *words, "--json"]) == 2
+    assert "both for stdout" in capsys.readouterr().err
+
+
 def test_what_a_history_has_is_not_learned_again(
     store: str, bundle: Bundle, past: list[AuthEvent]
 ) -> None:
