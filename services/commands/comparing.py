@@ -138,7 +138,7 @@ def show(compared: Comparison, versions: tuple[str, str], stream: TextIO) -> Non
     shown.print(
         f"events judged by both: {compared.events:,}; alerts: {compared.both:,} of both, "
         f"{lost.events:,} lost, {gained.events:,} gained; users affected: "
-        f"{compared.users_affected:,}; rank correlation of the scores: {told}"
+        f"{compared.users_affected:,}; rank correlation: {told}"
     )
     if lost.events or gained.events:
         shown.print(_reasons(lost, gained))
