@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -26,29 +27,29 @@ class Programs:
         self._unpacked = folder / "debian"
         self._say = say
 
-    def find(self, program: str, package: str) -> list[str]:
+    def find(self, program: str, package: str, version: int | None = None) -> list[str]:
         """The beginning of a command line that runs a program, its package installed if need be.
 
-        Raises :class:`Unavailable`.
+        Of several versions it is the one that is asked for, else the highest. Raises
+        :class:`Unavailable`.
         """
-        found = self._found(program)
+        found = self._found(program, version)
         if found is None:
             self._say(f"{program} is not here: installing Debian's {package}")
             self._install(package)
-            found = self._found(program)
+            found = self._found(program, version)
         if found is None:
             raise Unavailable(f"{program} is not in Debian's {package}")
         return found
 
-    def _found(self, program: str) -> list[str] | None:
-        known = shutil.which(program)
+    def _found(self, program: str, version: int | None) -> list[str] | None:
         for root in (Path("/"), self._unpacked):
-            # The newest version has the largest number.
-            found = sorted(path for place in PLACES for path in root.glob(f"{place}/{program}"))
-            if root == self._unpacked and found:
-                return ["env", f"LD_LIBRARY_PATH={self._libraries()}", str(found[-1])]
+            found = [path for place in PLACES for path in root.glob(f"{place}/{program}")]
             if found:
-                return [str(found[-1])]
+                path = str(best(found, version))
+                environment = ["env", f"LD_LIBRARY_PATH={self._libraries()}"]
+                return [*environment, path] if root == self._unpacked else [path]
+        known = shutil.which(program)
         return [known] if known else None
 
     def _libraries(self) -> str:
@@ -73,6 +74,24 @@ class Programs:
         for archive in archives.glob("*.deb"):
             run(["dpkg-deb", "-x", str(archive), str(self._unpacked)], cwd=archives)
             archive.unlink()
+
+
+def best(found: Sequence[Path], version: int | None) -> Path:
+    """The program in the folder of a version, else in that of the highest.
+
+    >>> jvm = Path("/usr/lib/jvm")
+    >>> names = ("java-8-openjdk", "java-17-openjdk", "jdk-25")
+    >>> found = [jvm / name / "bin/java" for name in names]
+    >>> best(found, 17).parts[-3], best(found, 21).parts[-3]
+    ('java-17-openjdk', 'jdk-25')
+    """
+    return max(found, key=lambda path: (_version(path) == version, _version(path)))
+
+
+def _version(path: Path) -> int:
+    """``8`` in java-1.8.0-openjdk, 17 in java-17-openjdk, 15 in postgresql/15; else 0."""
+    number = re.search(r"(?:\b1\.)?(\d+)", path.parts[-3])
+    return int(number[1]) if number else 0
 
 
 def _missing(package: str) -> list[str]:

@@ -97,7 +97,7 @@ class Kafka(Server):
             return False
 
     def _java(self) -> list[str]:
-        java = Programs(self.folder, self.say).find("java", "default-jre-headless")
+        java = Programs(self.folder, self.say).find("java", "default-jre-headless", LEAST_JAVA)
         told = subprocess.run([*java, "-version"], capture_output=True, text=True, check=False)
         version = re.search(r'version "(\d+)', told.stderr)
         if version is None or int(version[1]) < LEAST_JAVA:
