@@ -115,7 +115,7 @@ def _event_paths() -> dict[str, Any]:
             "get": {
                 "summary": "Verdicts, the newest event first",
                 "description": "Filters: since, until, user, address, severity (at least), reason "
-                "(the first), version, anomaly (true or false); pages: limit, after.",
+                "(one of them), version, anomaly (true or false); pages: limit, after.",
                 "parameters": [parameter(name) for name in EVENT_PARAMETERS],
                 "responses": ok("one page of verdicts, and the next one's cursor", _PAGE_OF_EVENTS)
                 | answers(BAD, BUSY),

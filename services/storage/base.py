@@ -85,8 +85,8 @@ class Tail:
 class VerdictQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which verdicts, newest event first; all that is given must hold.
 
-    ``since_s`` <= time of the event < ``until_s``, seconds since the epoch. ``reason`` is the first
-    reason of the verdict. ``after`` is the cursor of the page before.
+    ``since_s`` <= time of the event < ``until_s``, seconds since the epoch. ``reason`` is one
+    of the verdict's reasons. ``after`` is the cursor of the page before.
     """
 
     since_s: float | None = None

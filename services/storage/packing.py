@@ -92,6 +92,15 @@ def unpack(frame: Frame, event_id: str, user_id: str, document: bytes) -> bytes:
     return _encode_json(fields)
 
 
+def marks_of(code: str) -> tuple[bytes, bytes]:
+    """What the document of a verdict with this reason has in it, packed or as it came.
+
+    No text within a verdict can look like it: a byte above 0x7f does not stand between ASCII
+    letters in UTF-8, and a quotation mark within JSON text is escaped.
+    """
+    return _encode("code") + _encode(code), b'"code":' + _encode_json(code)
+
+
 def decode_frame(data: bytes) -> Frame:
     """The frame that ``pack`` encoded."""
     return _FRAME.decode(data)

@@ -14,7 +14,7 @@ from alerting.alert import SEVERITY_ORDER, rank
 from services.storage import events
 from services.storage.appending import mark
 from services.storage.base import Flagged, Kept, Page, Tail, VerdictQuery
-from services.storage.packing import Frame, decode_frame, unpack
+from services.storage.packing import Frame, decode_frame, marks_of, unpack
 from services.wire import Recorded
 
 _COLUMNS = "v.event_id, v.user_id, v.frame, v.document"
@@ -150,11 +150,13 @@ def _conditions(query: VerdictQuery) -> tuple[list[str], list[Any]]:
         ("v.user_id = ?", query.user),
         ("v.address <> '' AND v.address = ?", query.address),
         ("v.severity > 0 AND v.severity >= ?", least or None),
-        ("v.severity > 0 AND v.reason = ?", query.reason),
         (_VERSION, query.version),
     ]
     conditions = [condition for condition, value in asked if value is not None]
     values = [value for _, value in asked if value is not None]
+    if query.reason is not None:
+        conditions.append("v.severity > 0 AND (instr(v.document, ?) OR instr(v.document, ?))")
+        values += marks_of(query.reason)
     if query.anomaly is not None:
         conditions.append("v.severity > 0" if query.anomaly else "v.severity = 0")
     if query.after is not None:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from ensemble.verdict import Reason
 from preprocessing.event import AuthEvent
 from preprocessing.history import Evidence
 from services.storage.base import (
@@ -160,6 +161,21 @@ def test_verdicts_by_what_they_are_found_by(
     async def talk(store: Store) -> None:
         await store.append([PEOPLE], NOW_S)
         assert await ids(store, **query) == expected
+
+    run(talk(make()))
+
+
+def test_a_verdict_is_found_by_each_of_its_reasons_and_by_none_of_its_words(make: Make) -> None:
+    first = verdict("a", "high", "impossible_travel", user_id="off_hours_login")
+    second = Reason("off_hours_login", 'says "code":"new_device"', "02:00", "9-17", "T1078", 0.2)
+    both = msgspec.structs.replace(first, reasons=(*first.reasons, second))
+
+    async def talk(store: Store) -> None:
+        await store.append([batch(both, verdict("b", "low", "impossible_travel"))], NOW_S)
+        assert await ids(store, reason="impossible_travel") == ["b", "a"]
+        assert await ids(store, reason="off_hours_login") == ["a"]
+        assert await ids(store, reason="new_device") == []
+        assert await ids(store, reason="off_hours") == []
 
     run(talk(make()))
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from alerting.alert import SEVERITY_ORDER, rank
 from services.storage.base import Flagged, Kept, Page, Tail, VerdictQuery
-from services.storage.packing import Frame, decode_frame, unpack
+from services.storage.packing import Frame, decode_frame, marks_of, unpack
 from services.storage.postgres import events
 from services.storage.postgres.database import Connection
 from services.storage.postgres.days import earliest_day
@@ -161,9 +161,11 @@ def _conditions(query: VerdictQuery, table: str) -> tuple[list[str], list[Any]]:
         ("user_id = {}", query.user),
         ("address <> '' AND address = {}", query.address),
         ("severity >= {}", least),
-        ("reason = {}", query.reason),
         (_VERSION, query.version),
     ]
+    if query.reason is not None:
+        marked = "(position({}::bytea IN document) > 0 OR position({}::bytea IN document) > 0)"
+        asked.append((marked, marks_of(query.reason)))
     if query.after is not None:
         asked.append(("(stamp, place) < ({}, {})", query.after))
     if table == "verdicts":
