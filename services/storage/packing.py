@@ -93,10 +93,10 @@ def unpack(frame: Frame, event_id: str, user_id: str, document: bytes) -> bytes:
 
 
 def marks_of(code: str) -> tuple[bytes, bytes]:
-    """What the document of a verdict with this reason has in it, packed or as it came.
+    """What the document of a verdict with this reason has in it: packed, and as it came.
 
-    No text within a verdict can look like it: a byte above 0x7f does not stand between ASCII
-    letters in UTF-8, and a quotation mark within JSON text is escaped.
+    No text within a verdict looks like it: in UTF-8 no byte above 0x7f stands between ASCII
+    letters, as it does when packed, and in JSON a quotation mark within text is escaped.
     """
     return _encode("code") + _encode(code), b'"code":' + _encode_json(code)
 

@@ -133,6 +133,11 @@ def _newest(connection: sqlite3.Connection, query: VerdictQuery) -> list[tuple[f
     return heapq.nlargest(limit, found)
 
 
+# A document that is kept as it came is JSON and begins with a brace.
+_REASON = """v.severity > 0 AND (
+    instr(v.document, ?) OR substr(v.document, 1, 1) = x'7b' AND instr(v.document, ?))"""
+
+
 def _drawers(connection: sqlite3.Connection) -> range:
     """Those of the index of users and of addresses, see ``schema``."""
     first, last = (
@@ -155,7 +160,7 @@ def _conditions(query: VerdictQuery) -> tuple[list[str], list[Any]]:
     conditions = [condition for condition, value in asked if value is not None]
     values = [value for _, value in asked if value is not None]
     if query.reason is not None:
-        conditions.append("v.severity > 0 AND (instr(v.document, ?) OR instr(v.document, ?))")
+        conditions.append(_REASON)
         values += marks_of(query.reason)
     if query.anomaly is not None:
         conditions.append("v.severity > 0" if query.anomaly else "v.severity = 0")

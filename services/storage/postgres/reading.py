@@ -143,6 +143,11 @@ def _cursor(row: asyncpg.Record) -> tuple[float, int]:
     return row[5], row[4]
 
 
+# A document that is kept as it came is JSON and begins with a brace.
+_REASON = """(position({}::bytea IN document) > 0
+    OR substr(document, 1, 1) = '\\x7b'::bytea AND position({}::bytea IN document) > 0)"""
+
+
 def _tables(query: VerdictQuery) -> tuple[str, ...]:
     """Where what a query asks for can be."""
     if query.anomaly is False:
@@ -164,8 +169,7 @@ def _conditions(query: VerdictQuery, table: str) -> tuple[list[str], list[Any]]:
         (_VERSION, query.version),
     ]
     if query.reason is not None:
-        marked = "(position({}::bytea IN document) > 0 OR position({}::bytea IN document) > 0)"
-        asked.append((marked, marks_of(query.reason)))
+        asked.append((_REASON, marks_of(query.reason)))
     if query.after is not None:
         asked.append(("(stamp, place) < ({}, {})", query.after))
     if table == "verdicts":
