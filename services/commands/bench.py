@@ -14,11 +14,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from services.commands.bench_servers import (
+from services.commands.bench_others import (
     WIDTH,
-    add_server_benches,
-    measure_with_servers,
-    needs_servers,
+    add_other_benches,
+    is_other,
+    measure_others,
 )
 from services.settings import load
 
@@ -48,7 +48,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--out", type=Path, metavar="FILE", help="write everything as JSON")
     parser.add_argument("--faults", action="store_true", help="kill each part under load instead")
     parser.add_argument("--quick", action="store_true", help="one run of two seconds each")
-    add_server_benches(parser)
+    add_other_benches(parser)
     parser.set_defaults(run=run)
 
 
@@ -65,8 +65,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         events = _traffic(home / "data")
         bundle = args.bundle or (Path() if args.url else _trained(home))
-        if needs_servers(args):
-            return measure_with_servers(args, home, bundle, events, _say)
+        if is_other(args):
+            return measure_others(args, home, bundle, events, _say)
         runs, seconds = (QUICK_RUNS, QUICK_SECONDS) if args.quick else (args.runs, args.seconds)
         plan = Plan(events=str(events), runs=runs, seconds=seconds)
         report, faults = _measure(args, home, bundle, plan)

@@ -1,5 +1,5 @@
-"""Benches of ``ztad bench`` that need PostgreSQL, Redis or Kafka; those of ``make backends`` are
-used, and started where they do not run."""
+"""Benches of ``ztad bench`` that are not of the graph over HTTP. PostgreSQL, Redis and Kafka are
+those of ``make backends``, and started where they do not run."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from services.bench.streams import StoreKind
 
 STREAM_EVENTS, FAULT_EVENTS, QUERY_ROWS, QUESTIONS = 1_000_000, 60_000, 10_000_000, 300
+STAGES_EVENTS = 100_000
 #: Columns of the tables where no terminal says.
 WIDTH = 130
 
@@ -24,7 +25,7 @@ Say = Callable[[str], None]
 Found = tuple[Any, "Table"]
 
 
-def add_server_benches(parser: argparse.ArgumentParser) -> None:
+def add_other_benches(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     kinds = parser.add_mutually_exclusive_group()
     kinds.add_argument(
@@ -36,8 +37,13 @@ def add_server_benches(parser: argparse.ArgumentParser) -> None:
     kinds.add_argument(
         "--queries", action="store_true", help="questions to a PostgreSQL full of verdicts instead"
     )
+    kinds.add_argument(
+        "--stages", action="store_true", help="what each stage costs an event, in one process"
+    )
     parser.add_argument(
-        "--events", type=int, help="with --stream (1,000,000) and --stream-faults (60,000)"
+        "--events",
+        type=int,
+        help="with --stream (1,000,000), --stream-faults (60,000) and --stages (100,000)",
     )
     parser.add_argument(
         "--store", choices=("sqlite", "postgres"), help="with --stream; default: both in turn"
@@ -47,12 +53,12 @@ def add_server_benches(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def needs_servers(args: argparse.Namespace) -> bool:
+def is_other(args: argparse.Namespace) -> bool:
     """Whether one of these benches is asked for."""
-    return bool(args.stream or args.stream_faults or args.queries)
+    return bool(args.stream or args.stream_faults or args.queries or args.stages)
 
 
-def measure_with_servers(
+def measure_others(
     args: argparse.Namespace, home: Path, bundle: Path, events: Path, say: Say
 ) -> int:
     """Exit code 0 when it was measured; raises ``services.bench.subject.BenchError``."""
@@ -61,6 +67,8 @@ def measure_with_servers(
 
     if args.stream:
         found, table = _stream(args, home, bundle, events, say)
+    elif args.stages:
+        found, table = _stages(args, bundle, events, say)
     elif args.stream_faults:
         found, table = _stream_faults(args, home, bundle, events, say)
     else:
@@ -91,6 +99,15 @@ def _stream_faults(
     count = args.events or FAULT_EVENTS
     runs = run_stream_faults(home / "streams", bundle, events, count, say)
     return runs, disturbed_table(runs)
+
+
+def _stages(args: argparse.Namespace, bundle: Path, events: Path, say: Say) -> Found:
+    from services.bench.stages import run_stages
+    from services.bench.stages_table import stages_table
+
+    say("scoring in one process")
+    staged = run_stages(bundle, events, args.events or STAGES_EVENTS)
+    return staged, stages_table(staged)
 
 
 def _queries(args: argparse.Namespace, bundle: Path, events: Path, say: Say) -> Found:
