@@ -47,6 +47,9 @@ MOST_MESSAGE_BYTES = 16 << 20
 FETCHED_AHEAD_KB = 16 << 10
 #: A member that is not heard of for so long is dead, ms: what a kill costs until others go on.
 SESSION_MS = 10_000
+#: A member hears with its heartbeat that partitions move; three seconds, the default, would be the
+#: time for which nobody reads them.
+HEARTBEAT_MS = 500
 #: Longest pause between two polls, ms; the worker polls while it waits, so only a hung one is late.
 POLL_WITHIN_MS = 120_000
 
@@ -255,6 +258,7 @@ def _consumer(connection: Mapping[str, Any], group: str) -> Consumer:
             "auto.offset.reset": "earliest",
             "allow.auto.create.topics": False,
             "session.timeout.ms": SESSION_MS,
+            "heartbeat.interval.ms": HEARTBEAT_MS,
             "max.poll.interval.ms": POLL_WITHIN_MS,
             "queued.max.messages.kbytes": FETCHED_AHEAD_KB,
             # The newest messages may be gone by compaction: then the end is told all the same.
