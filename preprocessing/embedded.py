@@ -136,8 +136,8 @@ class EmbeddedHistory:
         baseline = user.baseline if user else None
         session = self._state.sessions.get(event.session_id) if event.session_id else None
         row_facts = facts.values[row].tolist()
-        known = evidence(event, row_facts, facts.places[row], baseline, session)
-        return msgspec.structs.replace(known, trail=facts.trails[row].tobytes())
+        trail = facts.trails[row].tobytes()
+        return evidence(event, row_facts, facts.places[row], baseline, session, trail)
 
     def with_typical(self, evidence: Evidence) -> Evidence:
         user = self._state.users.get(evidence.event.user_id)

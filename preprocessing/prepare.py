@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from preprocessing.event import AuthEvent, AuthKind
 from preprocessing.features import DEFAULT_WINDOWS, Windows, extract, plain
 from preprocessing.history import Evidence, Facts, UserHistory
-from preprocessing.surprise import Surprise, arresting
+from preprocessing.surprise import Surprise, arresting, notable
 
 
 class Context(msgspec.Struct, array_like=True, frozen=True):
     """What is known of n events besides their features; travels as bytes.
 
-    ``evidence`` maps the row of every arresting event to its evidence; ``late``, ``learning``,
+    ``evidence`` maps the row of every notable event to its evidence; ``late``, ``learning``,
     ``duplicate``, ``blatant`` (with a value that is never ordinary, or of somebody back after long
     absence: not learned when flagged) and ``marked`` (an attacker's whom an analyst has found) list
     rows. ``stamps`` are seconds since the epoch, ``addresses`` source addresses or empty, ``kinds``
@@ -94,7 +94,7 @@ class Observed:
         return self._facts.alone
 
     def through(self, lens: Lens, rows: Sequence[int] | None = None) -> Prepared:
-        """Features and context of some rows, or of all; evidence of those that may be flagged."""
+        """Features and context of some rows, or of all; evidence for those with a notable value."""
         events, facts = self._events, self._facts
         values = self._extracted(lens.windows)
         late, learning, duplicate = facts.late, facts.learning, facts.duplicate
@@ -106,9 +106,11 @@ class Observed:
             trails = trails[rows]
         features = lens.surprise(values)
         evidence = {
-            row: self._evidence(events[row], row if rows is None else rows[row])
-            for row in np.flatnonzero(arresting(features)).tolist()
+            row: self._history.evidence(events[row], facts, row if rows is None else rows[row])
+            for row in np.flatnonzero(notable(features)).tolist()
         }
+        for row in evidence.keys() & np.flatnonzero(arresting(features)).tolist():
+            evidence[row] = self._history.with_typical(evidence[row])
         context = Context(
             event_ids=[event.event_id for event in events],
             user_ids=[event.user_id for event in events],
@@ -130,10 +132,6 @@ class Observed:
         """Those events as they came, each as MessagePack of an :class:`AuthEvent`."""
         events = self._events if rows is None else [self._events[row] for row in rows]
         return [_ENCODE(event) for event in events]
-
-    def _evidence(self, event: AuthEvent, row: int) -> Evidence:
-        history = self._history
-        return history.with_typical(history.evidence(event, self._facts, row))
 
     def _extracted(self, windows: Windows) -> NDArray[np.float32]:
         values = self._values.get(windows)

@@ -64,13 +64,12 @@ class Surprise(msgspec.Struct, frozen=True):
 
 
 def notable(decades: Features) -> NDArray[np.bool_]:
-    """Rows with a value worth telling, (n,)."""
+    """Rows with a value worth telling: those whose evidence is kept, (n,)."""
     return np.asarray((decades >= NOTABLE).any(axis=1))
 
 
 def arresting(decades: Features) -> NDArray[np.bool_]:
-    """Rows that may be flagged: of them it is told what the baseline was, and what they would be
-    like as usual, (n,)."""
+    """Rows that may well be flagged: of them it is kept what they would be like as usual, (n,)."""
     return np.asarray(decades.sum(axis=1) >= ARRESTING)
 
 

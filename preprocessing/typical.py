@@ -59,6 +59,7 @@ def evidence(
     place: Place | None,
     baseline: Baseline | None,
     session: Session | None = None,
+    trail: bytes = b"",
 ) -> Evidence:
     """What an analyst is shown of the baseline of one user."""
     base = baseline or Baseline()
@@ -76,6 +77,7 @@ def evidence(
         hours=tuple([h for h, weight in enumerate(hours) if weight > usual_level > 0]),
         usual_bytes=2.0**scale.mean - 1.0 if scale.weight else 0.0,
         began=(session.device, session.agent, session.network) if session else (),
+        trail=trail,
     )
 
 

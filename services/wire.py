@@ -152,8 +152,8 @@ class Recorded:
     """One version's verdicts on their way to the Recorder; rows are in the order of ``event_ids``.
 
     ``values`` is float32 (n, columns), ``stamps`` float64 (n,) seconds since the epoch, both as
-    bytes. ``evidence`` holds the encoded baseline behind rows that may be flagged, ``alerts`` those
-    that are, ``traces`` the ``traceparent`` of those that are traced, ``users`` whose event it was,
+    bytes. ``evidence`` holds the encoded baseline behind every notable row, ``alerts`` the flagged
+    rows, ``traces`` the ``traceparent`` of the rows that are traced, ``users`` whose event it was,
     ``events`` the encoded ``AuthEvent`` of every row, or nothing where they are not to be kept.
     Verdicts of a ``shadow`` version were answered to nobody.
     """

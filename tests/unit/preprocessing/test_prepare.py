@@ -11,7 +11,7 @@ from preprocessing.embedded import EmbeddedHistory
 from preprocessing.event import AuthEvent
 from preprocessing.features import FEATURES, NAMES, extract
 from preprocessing.prepare import Context, Lens, Prepared, prepare
-from preprocessing.surprise import Curve, Surprise, arresting
+from preprocessing.surprise import Curve, Surprise, notable
 
 MONDAY = datetime(2026, 11, 2, 9, tzinfo=UTC)
 NOW_S = MONDAY.timestamp()
@@ -46,9 +46,9 @@ def test_features_are_the_mapped_values() -> None:
     assert features[1, NAMES.index("device_user_bits")] > 1
 
 
-def test_evidence_is_kept_of_arresting_events_alone() -> None:
+def test_evidence_is_kept_of_notable_events_alone() -> None:
     told = prepared(event("a"), event("b", device_id="stolen"), event("c"))
-    assert np.flatnonzero(arresting(told.features)).tolist() == [1]
+    assert np.flatnonzero(notable(told.features)).tolist() == [1]
     assert list(told.context.evidence) == [1]
     assert told.context.evidence[1].event.device_id == "stolen"
 
