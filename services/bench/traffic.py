@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-#: Each event is sent for so many people in turn, with devices and addresses of their own.
+#: Each event is sent for so many people in turn, with devices, sessions and addresses of their own.
 COPIES = 8
 _DAY_MS = 86_400_000
 _WEEK_MS = 7 * _DAY_MS
@@ -96,8 +96,10 @@ def _of_copy(event: dict[str, Any], copy: int, run: str) -> dict[str, Any]:
     if copy == 0:
         return event
     other = event | {"user_id": f"{run}.{copy}.{event['user_id']}"}
-    if "device_id" in event:
-        other["device_id"] = f"{event['device_id']}.{copy}"
+    # Sessions too: one that is on eight devices at once would be a stolen one.
+    for name in ("device_id", "session_id"):
+        if name in event:
+            other[name] = f"{event[name]}.{copy}"
     octets = str(event.get("source_ip", "")).split(".")
     if len(octets) == 4:
         octets[1] = str((int(octets[1]) + 31 * copy) % 256)

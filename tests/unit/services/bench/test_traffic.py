@@ -11,7 +11,7 @@ from services.bench.traffic import COPIES, Traffic, templates
 NOW_S = 1_780_000_000.0
 ANN = (
     b'{"event_id":"a","timestamp":"2026-01-05T09:00:00+05:30","user_id":"ann",'
-    b'"outcome":"success","source_ip":"81.2.3.4","device_id":"d1","mfa":true}'
+    b'"outcome":"success","source_ip":"81.2.3.4","device_id":"d1","session_id":"s1","mfa":true}'
 )
 BOB = (
     b'{"event_id":"b","timestamp":"2026-01-06T23:59:59.999Z","user_id":"b\\"ob",'
@@ -40,6 +40,7 @@ def test_other_copies_are_other_people_at_other_addresses() -> None:
     assert len({event.user_id for event in events}) == COPIES
     assert len({event.source_ip for event in events}) == COPIES
     assert len({event.device_id for event in events}) == COPIES
+    assert len({event.session_id for event in events}) == COPIES
     assert all(event.mfa for event in events)
 
 
