@@ -17,6 +17,7 @@ from alerting.observing import Observe, unobserved
 from alerting.pipeline import NOTHING_KNOWN, Counts, Known, Pipeline, UnknownAlert, build
 from alerting.rules import Rules
 from alerting.rules_file import RulesFile
+from alerting.trouble import Trouble
 from ensemble.verdict import Verdict
 
 LOG = logging.getLogger("ztad.alerting")
@@ -201,9 +202,10 @@ class Runner:
     async def _carry(self, channel: _Channel, old: _Channel | None) -> None:
         if old is not None:
             await self._retire(old)
+        trouble = _trouble()
         while not channel.stopping:
             channel.wake.clear()
-            next_s = await self._undisturbed(channel.courier.deliver)
+            next_s = await self._undisturbed(channel.courier.deliver, trouble)
             if not channel.stopping:
                 await self._pause(next_s, channel.wake)
 
@@ -216,9 +218,10 @@ class Runner:
             await channel.courier.close()
 
     async def _dispatch_forever(self) -> None:
+        trouble = _trouble()
         while True:
             self._news.clear()
-            next_s = await self._undisturbed(self._pipeline.dispatch)
+            next_s = await self._undisturbed(self._pipeline.dispatch, trouble)
             for channel in self._channels.values():
                 channel.wake.set()
             await self._pause(next_s, self._news)
@@ -232,8 +235,9 @@ class Runner:
                 LOG.exception("alert rules cannot be taken")
 
     async def _prune_forever(self) -> None:
+        trouble = _trouble()
         while True:
-            await self._undisturbed(self._prune)
+            await self._undisturbed(self._prune, trouble)
             await self._clock.sleep(PRUNE_S)
 
     async def _prune(self) -> None:
@@ -246,13 +250,17 @@ class Runner:
         )
         await self._log.prune(now_s - rules.keep)
 
-    async def _undisturbed(self, step: Callable[[], Awaitable[float | None]]) -> float | None:
+    async def _undisturbed(
+        self, step: Callable[[], Awaitable[float | None]], trouble: Trouble
+    ) -> float | None:
         """One step; a log in trouble is reported, and tried again a little later."""
         try:
-            return await step()
-        except Exception:
-            LOG.exception("alerts wait: the log cannot be read or written")
+            next_s = await step()
+        except Exception as error:  # noqa: BLE001 - whatever it is, alerts are not given up
+            trouble.shows(error)
             return self._clock.now() + TROUBLE_S
+        trouble.over()
+        return next_s
 
     async def _pause(self, until_s: float | None, wake: asyncio.Event) -> None:
         """Until a time, or until woken."""
@@ -265,3 +273,7 @@ class Runner:
         finally:
             for wait in waits:
                 wait.cancel()
+
+
+def _trouble() -> Trouble:
+    return Trouble(LOG, "alerts wait: the log cannot be read or written")

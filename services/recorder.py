@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from alerting.log import AlertQuery, Silence
+from alerting.trouble import Trouble
 from preprocessing.feedback import Disposition, Feedback
 from services import opinions
 from services.alerting import Alerts
@@ -325,7 +326,7 @@ class Recorder:
 
     async def _offer_forever(self) -> None:
         """Make alerts of what was recorded, in order; what is left of an earlier run first."""
-        started = False
+        started, trouble = False, Trouble(LOG, "alerts wait: they cannot be made now")
         while True:
             news = self._news
             try:
@@ -336,12 +337,12 @@ class Recorder:
                     await self._alerts.offer(self._flagged[0])
                     self._flagged.popleft()
                 offered = await self._offer()
-            except Exception as error:
-                if not isinstance(error, StoreError):  # else it was told
-                    LOG.exception("alerts wait: they cannot be made now")
+            except Exception as error:  # noqa: BLE001 - whatever it is, alerts are not given up
+                trouble.shows(error)
                 self._metrics.unoffered.set(1)
                 await asyncio.sleep(OFFER_PAUSE_S)
                 continue
+            trouble.over()
             if not offered:
                 self._metrics.unoffered.set(0)
                 await news.wait()
