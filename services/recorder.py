@@ -338,7 +338,8 @@ class Recorder:
                     self._flagged.popleft()
                 offered = await self._offer()
             except Exception as error:  # noqa: BLE001 - whatever it is, alerts are not given up
-                trouble.shows(error)
+                if not isinstance(error, StoreError):  # else it was told
+                    trouble.shows(error)
                 self._metrics.unoffered.set(1)
                 await asyncio.sleep(OFFER_PAUSE_S)
                 continue
