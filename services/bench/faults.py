@@ -18,10 +18,11 @@ import msgspec
 import psutil
 
 from models import DETECTORS
+from services.bench.load import start_load
 from services.bench.machine import process_name
 from services.bench.outcome import OK, Answered, percentile
 from services.bench.rounds import Bench
-from services.bench.subject import BenchError, Subject, start_load
+from services.bench.subject import BenchError, Subject
 from services.bench.traffic import load as load_traffic
 
 RATE = 200.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
@@ -14,9 +15,11 @@ NO_ANSWER = ("refused", "connection lost", "timeout", "malformed answer", "not s
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """One load run. ``events`` is an NDJSON file, ``run`` and ``number`` as for ``Traffic``.
 
-    ``batch`` events a request, 0: one event to ``/v1/score``. ``rate`` requests a second whether
-    answers come or not, 0: each connection sends when it has its answer. The first ``settle_s``
-    are left out of latencies and throughput, never out of the statuses.
+    ``batch`` events a request, 0: one event alone. ``path`` and ``content_type`` are the gateway's
+    own where they are empty; several events as ``application/json`` are an array. ``rate`` requests
+    a second whether answers come or not, over as many connections as that takes, 0: each connection
+    sends when it has its answer. The first ``settle_s`` are left out of latencies and throughput,
+    never out of the statuses.
     """
 
     host: str
@@ -31,6 +34,19 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     settle_s: float = 0.5
     key: str = ""
     timeline: bool = False
+    path: str = ""
+    content_type: str = ""
+
+    @property
+    def route(self) -> str:
+        """Where requests go."""
+        return self.path or ("/v1/score/batch" if self.batch else "/v1/score")
+
+    @property
+    def type(self) -> str:
+        """What requests say they hold."""
+        own = "application/x-ndjson" if self.batch else "application/json"
+        return self.content_type or own
 
 
 class Latency(msgspec.Struct, frozen=True):
@@ -44,12 +60,27 @@ class Latency(msgspec.Struct, frozen=True):
 
 
 class Answered(msgspec.Struct, frozen=True, array_like=True):
-    """One request of a timeline; times in seconds of the machine's monotonic clock."""
+    """One request of a timeline; times in seconds of the machine's monotonic clock. At a rate
+    ``sent`` is when the request was due, however late it could be sent."""
 
     sent: float
     answered: float
     status: str
     degraded: bool
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """What the generator wrote down: every request, in the order of their answers."""
+
+    started: float
+    elapsed_s: float
+    cpu_s: float
+    next_number: int
+    alerts: int
+    degraded: int
+    duplicates: int
+    refused: int
+    timeline: list[Answered]
 
 
 class Outcome(msgspec.Struct, kw_only=True):
@@ -89,6 +120,35 @@ class Outcome(msgspec.Struct, kw_only=True):
         """Answers that are no clean verdict: other statuses, refused or degraded events."""
         failed = sum(count for status, count in self.statuses.items() if status != OK)
         return failed + self.refused + self.degraded + self.duplicates
+
+
+def outcome_of(job: Job, found: Found) -> Outcome:
+    """What a load run comes to.
+
+    Throughput counts answers by when they came. Latencies are those of requests by when they were
+    sent, or due, and whenever their answer came: the slowest are not left out for being late.
+    """
+    start = found.started + job.settle_s
+    end = start + job.seconds
+    good = [each for each in found.timeline if each.status == OK]
+    requests = sum(start <= each.answered < end for each in good)
+    return Outcome(
+        seconds=job.seconds,
+        requests=requests,
+        events=requests * (job.batch or 1),
+        statuses=dict(Counter(each.status for each in found.timeline)),
+        latency_ms=latency(
+            [each.answered - each.sent for each in good if start <= each.sent < end]
+        ),
+        alerts=found.alerts,
+        degraded=found.degraded,
+        duplicates=found.duplicates,
+        refused=found.refused,
+        cpu_s=found.cpu_s,
+        elapsed_s=found.elapsed_s,
+        next_number=found.next_number,
+        timeline=found.timeline if job.timeline else [],
+    )
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:

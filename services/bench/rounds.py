@@ -11,9 +11,10 @@ import httpx
 import msgspec
 
 from ensemble.explain.methods import METHODS, Method
+from services.bench.load import LoadRun, finish_load, start_load
 from services.bench.machine import CpuWatch, Memory, Processes, calibrate
 from services.bench.outcome import Job, Latency, Outcome, latency
-from services.bench.subject import LoadRun, Subject, finish_load, start_load
+from services.bench.subject import Subject
 from services.bench.traffic import load as load_traffic
 
 CONNECTIONS = (1, 16, 64, 128)
@@ -96,8 +97,9 @@ class Bench:
     def step(self, job: Job) -> Step:
         """One load run with the machine watched; its speed is taken just before."""
         speed = calibrate()
-        watch = CpuWatch(self.subject.processes())
-        outcome = self.finish(start_load(job))
+        load = start_load(job)
+        watch = CpuWatch(self.subject.processes())  # after what is prepared for the load
+        outcome = self.finish(load)
         return Step(outcome, watch.stop(outcome.cpu_s), speed)
 
     def finish(self, load: LoadRun) -> Outcome:

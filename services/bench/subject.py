@@ -6,20 +6,16 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 from urllib.parse import urlsplit
 
 import httpx
-import msgspec
 import psutil
 
 from services import runs
-from services.bench.outcome import Job, Outcome
 
 READY_WITHIN_S = 180.0
 _SAMPLE = re.compile(r"^(ztad_\w+)(?:\{([^}]*)\})? ([0-9.eE+]+)$", re.MULTILINE)
@@ -119,41 +115,6 @@ def running(url: str, home: Path, key: str) -> Subject:
         except httpx.HTTPError as error:
             raise BenchError(f"{subject.url} is not ready: {error}") from None
     return subject
-
-
-@dataclass(frozen=True, slots=True)
-class LoadRun:
-    """A load generator at work. Its outcome goes to a file: nobody may read it for a while."""
-
-    process: subprocess.Popen[bytes]
-    output: IO[bytes]
-    job: Job
-
-
-def start_load(job: Job) -> LoadRun:
-    """Begin a load run, in a process of its own, without waiting for it."""
-    output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by finish_load
-    process = subprocess.Popen(
-        [sys.executable, "-m", "services.bench.load"], stdin=subprocess.PIPE, stdout=output
-    )
-    assert process.stdin is not None
-    with process.stdin as stdin:
-        stdin.write(msgspec.json.encode(job))
-    return LoadRun(process, output, job)
-
-
-def finish_load(run: LoadRun) -> Outcome:
-    """The outcome of a load run, once it has ended."""
-    with run.output as output:
-        try:
-            code = run.process.wait(timeout=run.job.seconds + 60.0)
-        except subprocess.TimeoutExpired:
-            run.process.kill()
-            raise BenchError("the load generator did not end") from None
-        if code:
-            raise BenchError(f"the load generator failed (exit {code})")
-        output.seek(0)
-        return msgspec.json.decode(output.read(), type=Outcome)
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:

@@ -33,18 +33,21 @@ class Template:
 
 
 class Traffic:
-    """Numbered events: the same number gives the same event. ``number`` is the next one's."""
+    """Numbered events: the same number gives the same event. ``number`` is the next one's.
+
+    native/traffic.c makes the same of the same templates.
+    """
 
     def __init__(
         self, templates: list[Template], *, run: str, number: int = 0, now_s: float | None = None
     ) -> None:
         if not templates:
             raise ValueError("no events to send")
-        self._templates = templates
+        self.templates = templates
         self._run = run.encode()
         self.number = number
         first, last = templates[0].at_ms, templates[-1].at_ms
-        self._period_ms = (max(0, last - first) // _WEEK_MS + 1) * _WEEK_MS
+        self.period_ms = (max(0, last - first) // _WEEK_MS + 1) * _WEEK_MS
         self._latest_ms = int((time.time() if now_s is None else now_s) * 1000)
         self._day = -1
         self._date = b""
@@ -52,9 +55,9 @@ class Traffic:
     def event(self) -> bytes:
         """The next event as JSON."""
         number, self.number = self.number, self.number + 1
-        turn, place = divmod(number, len(self._templates))
-        template = self._templates[place]
-        at_ms = min(template.at_ms + (turn + 1) * self._period_ms, self._latest_ms)
+        turn, place = divmod(number, len(self.templates))
+        template = self.templates[place]
+        at_ms = min(template.at_ms + (turn + 1) * self.period_ms, self._latest_ms)
         return b'{"event_id":"%b-%d","timestamp":"%b%b"%b' % (
             self._run, number, self._time(at_ms + template.offset_ms), template.zone, template.rest,
         )  # fmt: skip

@@ -3,19 +3,28 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from services.bench.load import Load
+from preprocessing.event import decode_event
+from services.bench.load import compiled, finish_load, start_load
 from services.bench.machine import CpuWatch, calibrate, title_name
 from services.bench.outcome import Job, Outcome
-from services.bench.subject import finish_load, start_load
+from services.bench.subject import BenchError
 from services.bench.traffic import load
 
-EVENT = b'{"timestamp":"2026-01-05T09:00:00Z","user_id":"ann","outcome":"success"}\n'
+ANN = b'{"timestamp":"2005-01-05T09:00:00Z","user_id":"ann","outcome":"success"}\n'
+BOB = (
+    b'{"timestamp":"2005-02-28T23:59:59.999+05:30","user_id":"b\\"ob","outcome":"failure",'
+    b'"source_ip":"81.2.3.4"}\n'
+)
 Reply = Callable[[int], bytes]
 
 
@@ -23,98 +32,251 @@ def answer(body: bytes, status: str = "200 OK") -> bytes:
     return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-@asynccontextmanager
-async def server(reply: Reply) -> AsyncIterator[int]:
+@dataclass
+class Server:
     """Answers the nth request with ``reply(n)``; an empty reply closes the connection."""
-    seen = 0
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal seen
-        try:
-            while head := await reader.readuntil(b"\r\n\r\n"):
-                length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-                await reader.readexactly(length)
-                seen += 1
-                said = reply(seen)
-                if not said:
-                    break
-                writer.write(said)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
-            with suppress(ConnectionError):
-                await writer.wait_closed()
+    reply: Reply
+    port: int = 0
+    piece: int = 1 << 20
+    hold: asyncio.Event | None = None
+    heads: list[bytes] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+    connections: int = 0
 
-    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with listening:
-        yield listening.sockets[0].getsockname()[1]
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while await self._one(reader, writer):
+                pass
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+    async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        head = await reader.readuntil(b"\r\n\r\n")
+        self.heads.append(head)
+        length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+        self.bodies.append(await reader.readexactly(length))
+        said = self.reply(len(self.bodies))
+        if self.hold is not None:
+            await self.hold.wait()
+        for at in range(0, len(said), self.piece):
+            writer.write(said[at : at + self.piece])
+            await writer.drain()
+            await asyncio.sleep(0)
+        return bool(said)
+
+
+@asynccontextmanager
+async def listening(server: Server) -> AsyncIterator[Server]:
+    found = await asyncio.start_server(server.serve, "127.0.0.1", 0, limit=1 << 24)
+    async with found:
+        server.port = found.sockets[0].getsockname()[1]
+        yield server
+
+
+@pytest.fixture(scope="module", autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Compiled once for all of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        path = tmp_path_factory.mktemp("home")
+        patch.setenv("ZTAD_HOME", str(path))
+        yield path
 
 
 @pytest.fixture
 def events(tmp_path: Path) -> Path:
     path = tmp_path / "events.ndjson"
-    path.write_bytes(EVENT)
+    path.write_bytes(ANN + BOB)
     return path
 
 
-def outcome_of(events: Path, reply: Reply, **options: float | bool) -> Outcome:
+def job_of(events: Path, port: int, **options: float | bool | str) -> Job:
+    told: dict[str, object] = {
+        "host": "127.0.0.1", "port": port, "events": str(events), "run": "t", "seconds": 0.3,
+        "settle_s": 0.05, "connections": 4,
+    }  # fmt: skip
+    return msgspec.convert(told | options, type=Job)
+
+
+def outcome_of(events: Path, server: Server, **options: float | bool | str) -> Outcome:
     async def go() -> Outcome:
-        async with server(reply) as port:
-            job = Job(host="127.0.0.1", port=port, events=str(events), run="t", seconds=0.3,
-                      settle_s=0.05, connections=4, **options)  # type: ignore[arg-type] # fmt: skip
-            return await Load(job, load(events, run="t")).run()
+        async with listening(server):
+            run = start_load(job_of(events, server.port, **options))
+            return await asyncio.to_thread(finish_load, run)
 
     return asyncio.run(go())
 
 
+def always(said: bytes) -> Reply:
+    return lambda number: said
+
+
 def test_closed_loop_counts_what_comes_back(events: Path) -> None:
     body = b'{"is_anomaly":true,"degraded":true,"duplicate":false}'
-    found = outcome_of(events, lambda number: answer(body))
+    found = outcome_of(events, Server(always(answer(body))))
     total = found.statuses["200"]
     assert found.statuses == {"200": total}
     assert found.alerts == found.degraded == total
     assert found.duplicates == found.refused == 0
     assert 0 < found.requests <= total
     assert found.latency_ms.max > 0
+    assert found.cpu_s > 0
 
 
 def test_batches_count_their_events(events: Path) -> None:
-    found = outcome_of(events, lambda number: answer(b'{"error":{}}\n{}'), batch=5)
+    said = answer(b'{"error":{}}\n{"degraded":false,"duplicate":true}')
+    found = outcome_of(events, Server(always(said)), batch=5)
     assert found.events == 5 * found.requests
-    assert found.refused == found.statuses["200"]
+    assert found.refused == found.duplicates == found.statuses["200"]
+
+
+@pytest.mark.parametrize(
+    ("batch", "options", "path", "told"),
+    [
+        (0, {}, b"/v1/score", b"application/json"),
+        (20, {}, b"/v1/score/batch", b"application/x-ndjson"),
+        (3, {"content_type": "application/json", "path": "/p"}, b"/p", b"application/json"),
+    ],
+)
+def test_requests_are_those_of_traffic(
+    events: Path, batch: int, options: dict[str, str], path: bytes, told: bytes
+) -> None:
+    """What C makes of the templates is what Python makes of them, to the byte."""
+    server = Server(always(answer(b"{}")))
+    number = 7
+    found = outcome_of(events, server, batch=batch, number=number, rate=50.0, key="k1", **options)
+    traffic = load(events, run="t", number=number)
+    expected = [traffic.batch(batch) if batch else traffic.event() for _ in server.bodies]
+    if options:
+        expected = [b"[" + each.replace(b"\n", b",") + b"]" for each in expected]
+    assert server.bodies == expected
+    assert found.next_number == traffic.number
+    assert server.heads[0].startswith(b"POST " + path + b" HTTP/1.1\r\n")
+    assert b"Content-Type: " + told + b"\r\nAuthorization: Bearer k1\r\n" in server.heads[0]
+
+
+def test_no_event_is_of_the_future(events: Path) -> None:
+    server = Server(always(answer(b"{}")))
+    outcome_of(events, server, number=4_000_000, rate=50.0)
+    times = [decode_event(body, now_s=time.time()).timestamp for body in server.bodies]
+    assert max(times) <= datetime.now(UTC)
+    assert min(times) > datetime.now(UTC) - timedelta(hours=1)
+
+
+@pytest.mark.parametrize("piece", [1, 7, 40])
+def test_answers_in_pieces(events: Path, piece: int) -> None:
+    said = b"HTTP/1.1 200 OK\r\nServer: x\r\ncontent-length:  15 \r\n\r\n" + b'{"score": 0.25}'
+    found = outcome_of(events, Server(always(said), piece=piece))
+    assert set(found.statuses) == {"200"}
+
+
+def test_a_body_larger_than_what_is_read_at_once(events: Path) -> None:
+    body = b'{"is_anomaly":true}' * 20_000
+    found = outcome_of(events, Server(always(answer(body))), batch=2000, connections=1)
+    assert found.alerts == 20_000 * found.statuses["200"]
 
 
 def test_other_statuses_and_lost_connections(events: Path) -> None:
-    def reply(number: int) -> bytes:
-        return (
-            b"" if number % 3 == 0 else answer(b"{}", "503 Busy" if number % 3 == 1 else "200 OK")
-        )
-
-    found = outcome_of(events, reply)
+    replies = [b"", answer(b"{}", "503 Busy"), answer(b"{}")]
+    found = outcome_of(events, Server(lambda number: replies[number % 3]))
     assert set(found.statuses) == {"200", "503", "connection lost"}
     assert found.errors == found.statuses["503"] + found.statuses["connection lost"]
 
 
-def test_a_rate_and_its_timeline(events: Path) -> None:
-    found = outcome_of(events, lambda number: answer(b"{}"), rate=100.0, timeline=True)
-    assert len(found.timeline) == found.statuses["200"] > 0
+@pytest.mark.parametrize(
+    "said",
+    [b"HTTP/1.1 500 Oops\r\nConnection: close\r\n\r\n", b"HTTP/1.0 500 Oops\r\n\r\n"],
+)
+def test_the_last_answer_of_a_connection(events: Path, said: bytes) -> None:
+    server = Server(always(said))
+    found = outcome_of(events, server)
+    assert set(found.statuses) == {"500"}
+    assert server.connections == found.statuses["500"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"SSH-2.0-OpenSSH_9.6\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n",
+        b"HTTP/1.1 999 Odd\r\nContent-Length: 0\r\n\r\n",
+        answer(b"{}") + b"more than was asked for",
+        b"x" * 70_000,
+    ],
+)
+def test_what_cannot_be_measured(events: Path, said: bytes) -> None:
+    found = outcome_of(events, Server(always(said)))
+    assert set(found.statuses) == {"malformed answer"}
+    assert found.requests == 0
+
+
+def test_at_a_rate_every_request_is_sent_and_times_are_of_the_schedule(events: Path) -> None:
+    found = outcome_of(
+        events, Server(always(answer(b"{}"))), rate=200.0, seconds=0.5, settle_s=0.0, timeline=True
+    )
+    assert found.statuses == {"200": 100}
+    due = sorted(each.sent for each in found.timeline)
+    assert [round((each - due[0]) * 200.0) for each in due] == list(range(100))
     assert all(each.answered >= each.sent for each in found.timeline)
 
 
+def test_at_a_rate_nobody_waits_for_the_server(events: Path) -> None:
+    """All requests of the schedule arrive although not one is answered until the last has come."""
+
+    async def go() -> tuple[Outcome, int]:
+        hold = asyncio.Event()
+
+        def reply(number: int) -> bytes:
+            if number == 50:
+                hold.set()
+            return answer(b"{}")
+
+        async with listening(Server(reply, hold=hold)) as server:
+            run = start_load(
+                job_of(events, server.port, rate=500.0, seconds=0.1, settle_s=0.0, timeline=True)
+            )
+            return await asyncio.to_thread(finish_load, run), server.connections
+
+    found, connections = asyncio.run(go())
+    assert found.statuses == {"200": 50}
+    assert connections == 50
+    last_due = max(each.sent for each in found.timeline)
+    assert all(each.answered > last_due for each in found.timeline)
+
+
 def test_nobody_listens(events: Path) -> None:
-    job = Job(host="127.0.0.1", port=9, events=str(events), run="t", seconds=0.2, connections=1)
-    found = finish_load(start_load(job))
+    found = finish_load(start_load(job_of(events, 9, connections=1)))
     assert set(found.statuses) == {"refused"}
     assert found.requests == 0
 
 
 def test_a_long_timeline_waits_for_its_reader(events: Path) -> None:
-    job = Job(host="127.0.0.1", port=9, events=str(events), run="t", seconds=0.5, connections=1,
-              rate=5000.0, timeline=True)  # fmt: skip
-    load_run = start_load(job)
-    load_run.process.wait(30)
-    assert len(finish_load(load_run).timeline) > 1000
+    run = start_load(job_of(events, 9, rate=5000.0, timeline=True))
+    run.process.wait(30)
+    assert len(finish_load(run).timeline) > 1000
+
+
+def test_no_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BenchError, match="apt install gcc"):
+        compiled(tmp_path)
+
+
+def test_it_is_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = compiled(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert compiled(tmp_path) == program
+    assert [each.name for each in tmp_path.iterdir()] == [program.name]
+
+
+def test_no_such_host(events: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    job = msgspec.structs.replace(job_of(events, 9), host="no such host")
+    with pytest.raises(BenchError, match="failed"):
+        finish_load(start_load(job))
+    assert "no such host" in capfd.readouterr().err
 
 
 def test_cpu_is_attributed(events: Path) -> None:
