@@ -51,8 +51,8 @@ evaluate: $(VENV)/.stamp-train $(COMPILED)  ## measure detection on every scenar
 quality: $(VENV)/.stamp-dev $(COMPILED)  ## print headline figures of detection beside their floors: [RAISE=1]
 	$(BIN)/python -m tests.quality $(if $(RAISE),--raise)
 
-bench: $(VENV)/.stamp-train $(COMPILED)  ## measure latency and throughput on this machine
-	$(BIN)/ztad bench
+bench: $(VENV)/.stamp-train $(COMPILED)  ## measure latency and throughput on this machine; keep it in docs/bench
+	$(BIN)/ztad bench --keep docs/bench
 
 serve: $(VENV)/.stamp-train $(COMPILED)  ## serve the champion model on port 8000 until Ctrl-C
 	$(BIN)/ztad serve

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import platform
 import re
 import statistics
 import time
 from collections.abc import Iterable
+from pathlib import Path
 
 import msgspec
 import psutil
@@ -52,6 +54,16 @@ def _mloops_per_s() -> float:
     for _ in range(_LOOPS):
         pass
     return _LOOPS / (time.perf_counter() - started) / 1e6
+
+
+def cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """What the processor calls itself."""
+    try:
+        lines = cpuinfo.read_text().splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())
 
 
 class CpuWatch:

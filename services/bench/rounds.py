@@ -17,11 +17,15 @@ from services.bench.outcome import Job, Latency, Outcome, latency
 from services.bench.subject import Subject
 from services.bench.traffic import load as load_traffic
 
-CONNECTIONS = (1, 16, 64, 128)
-BATCH_EVENTS = 1000
+CONNECTIONS = (1, 16, 64, 128, 256)
+BATCHES = (1, 10, 100, 1000, 5000, 10_000)
 BATCH_CONNECTIONS = 4
+#: Loads that something is asked of; they are run every time, for as long as the plan says.
+ASKED_CONNECTIONS, ASKED_BATCH = (1, 128), 1000
 #: Connections of the run that is compared with a no-op.
-MOST_CONNECTIONS = max(CONNECTIONS)
+NOOP_CONNECTIONS = max(ASKED_CONNECTIONS)
+#: Share of what that run reached, at which an open loop is run for its latencies.
+PACED_SHARE = 0.6
 EXPLANATIONS = 50
 SCORED_TO_EXPLAIN = 2000
 NDJSON = {"content-type": "application/x-ndjson"}
@@ -30,11 +34,13 @@ Say = Callable[[str], None]
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """How much to measure, and with which events."""
+    """How much to measure, and with which events; ``rungs`` are the loads nothing is asked of."""
 
     events: str
     runs: int = 5
     seconds: float = 8.0
+    rung_runs: int = 2
+    rung_seconds: float = 4.0
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -46,12 +52,13 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Round(msgspec.Struct, frozen=True):
-    """``singles`` by number of connections."""
+    """``singles`` by connections, ``batches`` by their size; ``paced`` is the open loop."""
 
     singles: dict[int, Step]
-    batches: Step
+    batches: dict[int, Step]
     explanations_ms: dict[str, Latency]
     explained: int
+    paced: Step | None = None
 
 
 class Report(msgspec.Struct, kw_only=True):
@@ -80,17 +87,20 @@ class Bench:
         self._run = secrets.token_hex(3)
         self._number = 0
 
-    def job(self, connections: int, *, batch: int = 0) -> Job:
-        """A closed loop of so many connections, where the last one stopped."""
+    def job(
+        self, connections: int, *, batch: int = 0, rate: float = 0.0, seconds: float | None = None
+    ) -> Job:
+        """Load that goes on where the last one stopped; closed without a rate, else open."""
         return Job(
             host=self.subject.host,
             port=self.subject.port,
             events=self.plan.events,
             run=self._run,
             number=self._number,
-            seconds=self.plan.seconds,
+            seconds=seconds or self.plan.seconds,
             connections=connections,
             batch=batch,
+            rate=rate,
             key=self.subject.key,
         )
 
@@ -108,25 +118,55 @@ class Bench:
         self._number = outcome.next_number
         return outcome
 
-    def round(self) -> Round:
-        """Single events at every concurrency, batches, explanations."""
+    def round(self, *, whole: bool) -> Round:
+        """What something is asked of; the ``whole`` ladder in some rounds only, and for shorter."""
         singles: dict[int, Step] = {}
         for connections in CONNECTIONS:
-            singles[connections] = step = self.step(self.job(connections))
-            rate = step.outcome.requests_per_s
-            self.say(_line(f"{connections} connections", step, rate, "req/s"))
-        batches = self.step(self.job(BATCH_CONNECTIONS, batch=BATCH_EVENTS))
-        rate = batches.outcome.events_per_s
-        self.say(_line(f"batches of {BATCH_EVENTS}", batches, rate, "events/s"))
-        told = self.explanations()
-        return Round(singles, batches, told, EXPLANATIONS)
+            if whole or connections in ASKED_CONNECTIONS:
+                singles[connections] = self._single(connections)
+        paced = self._paced(singles[NOOP_CONNECTIONS])
+        batches = {
+            events: self._batches(events) for events in BATCHES if whole or events == ASKED_BATCH
+        }
+        return Round(singles, batches, self.explanations(), EXPLANATIONS, paced)
+
+    def _single(self, connections: int) -> Step:
+        seconds = self._seconds(connections in ASKED_CONNECTIONS)
+        step = self.step(self.job(connections, seconds=seconds))
+        self._tell(f"{connections} connections", step)
+        return step
+
+    def _paced(self, reached: Step) -> Step:
+        rate = max(1.0, PACED_SHARE * reached.outcome.requests_per_s)
+        step = self.step(self.job(1, rate=rate))
+        self._tell(f"open loop at {rate:,.0f} req/s", step)
+        return step
+
+    def _batches(self, events: int) -> Step:
+        seconds = self._seconds(events >= ASKED_BATCH)  # larger ones come by the second
+        step = self.step(self.job(BATCH_CONNECTIONS, batch=events, seconds=seconds))
+        self._tell(f"batches of {events:,}", step)
+        return step
+
+    def _seconds(self, asked: bool) -> float:
+        return self.plan.seconds if asked else min(self.plan.seconds, self.plan.rung_seconds)
 
     def noop(self) -> Step:
-        """The no-op at the highest concurrency."""
-        step = self.step(self.job(MOST_CONNECTIONS))
-        rate = step.outcome.requests_per_s
-        self.say(_line(f"no-op, {MOST_CONNECTIONS} connections", step, rate, "req/s"))
+        """The no-op at the highest concurrency that something is asked of."""
+        step = self.step(self.job(NOOP_CONNECTIONS))
+        self._tell(f"no-op, {NOOP_CONNECTIONS} connections", step)
         return step
+
+    def _tell(self, what: str, step: Step) -> None:
+        outcome, told = step.outcome, step.outcome.latency_ms
+        rate = f"{outcome.requests_per_s:,.0f} req/s"
+        if outcome.events > outcome.requests:
+            rate = f"{outcome.events_per_s:,.0f} events/s"
+        self.say(
+            f"{what}: {rate}, p50 {told.p50:.1f} p95 {told.p95:.1f} p99 {told.p99:.1f} ms, "
+            f"{outcome.errors} errors ({step.mloops_per_s:.0f} Mloops/s, "
+            f"foreign CPU {step.cpu.foreign:.2f} cores, generator {outcome.generator_cores:.2f})"
+        )
 
     def explanations(self) -> dict[str, Latency]:
         """How long an explanation of a flagged event takes by each method, after one to warm up."""
@@ -164,12 +204,3 @@ def _explain(client: httpx.Client, method: Method, event_id: str) -> float:
     answer = client.get(f"/v1/events/{event_id}/explanation", params={"method": method})
     answer.raise_for_status()
     return time.perf_counter() - started
-
-
-def _line(what: str, step: Step, rate: float, unit: str) -> str:
-    outcome, told = step.outcome, step.outcome.latency_ms
-    return (
-        f"{what}: {rate:,.0f} {unit}, p50 {told.p50:.1f} p95 {told.p95:.1f} ms, "
-        f"{outcome.errors} errors ({step.mloops_per_s:.0f} Mloops/s, "
-        f"foreign CPU {step.cpu.foreign:.2f} cores)"
-    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 import time
@@ -23,6 +24,8 @@ from services.commands.bench_others import (
 from services.settings import load
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from services.bench.faults import Fault
     from services.bench.machine import Memory
     from services.bench.rounds import Bench, Plan, Report, Step
@@ -46,6 +49,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--seconds", type=float, default=8.0, help="of each load (default 8)")
     parser.add_argument("--port", type=int, default=0, help="default: a free one")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write everything as JSON")
+    parser.add_argument(
+        "--keep", type=Path, metavar="DIR", help="write a report there, and compare with the last"
+    )
     parser.add_argument("--faults", action="store_true", help="kill each part under load instead")
     parser.add_argument("--quick", action="store_true", help="one run of two seconds each")
     add_other_benches(parser)
@@ -75,7 +81,10 @@ def run(args: argparse.Namespace) -> int:
         return 2
     if args.out is not None:
         _write(args.out, report, faults)
-    show(Console(width=None if sys.stdout.isatty() else WIDTH), report, faults)
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
+    show(console, report, faults)
+    if args.keep is not None and report.rounds:
+        _keep(args.keep, report, console)
     return 0
 
 
@@ -122,7 +131,7 @@ def _report(bench: Bench, started: str, *, rounds: bool) -> Report:
     if rounds:
         for number in range(1, bench.plan.runs + 1):
             _say(f"run {number} of {bench.plan.runs}")
-            report.rounds.append(bench.round())
+            report.rounds.append(bench.round(whole=number <= bench.plan.rung_runs))
     report.loaded_memory = _memory(subject)
     report.counters = {
         name: value - before.get(name, 0.0) for name, value in subject.counters().items()
@@ -234,6 +243,15 @@ def _write(path: Path, report: Report, faults: list[Fault]) -> None:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(msgspec.json.format(msgspec.json.encode({"bench": report, "faults": faults})))
+
+
+def _keep(folder: Path, report: Report, console: Console) -> None:
+    from services.bench.kept import keep_and_compare, kept
+    from services.bench.rows import all_rows, steps
+
+    speed = statistics.median(step.mloops_per_s for step in steps(report))
+    made = kept("graph", report.started, speed, all_rows(report), report)
+    _say(f"kept as {keep_and_compare(folder, made, console)}")
 
 
 def _positive(text: str) -> int:

@@ -10,8 +10,17 @@ from rich.console import Console
 from services.bench.faults import Fault
 from services.bench.machine import Memory, Processes
 from services.bench.outcome import Latency, Outcome
-from services.bench.rounds import CONNECTIONS, Plan, Report, Round, Step
-from services.bench.table import Row, errors, rows, show
+from services.bench.rounds import (
+    ASKED_BATCH,
+    ASKED_CONNECTIONS,
+    CONNECTIONS,
+    Plan,
+    Report,
+    Round,
+    Step,
+)
+from services.bench.rows import Row, all_rows, errors, rows, rungs
+from services.bench.table import show
 
 
 def step(rate: float, *, statuses: dict[str, int] | None = None) -> Step:
@@ -26,9 +35,13 @@ def step(rate: float, *, statuses: dict[str, int] | None = None) -> Step:
 def report(*rates: float) -> Report:
     rounds = [
         Round(
-            {each: step(rate) for each in CONNECTIONS}, step(rate), {"lime": Latency(p95=40.0)}, 50
+            {each: step(rate) for each in CONNECTIONS if number == 0 or each in ASKED_CONNECTIONS},
+            {ASKED_BATCH: step(rate)},
+            {"lime": Latency(p95=40.0)},
+            50,
+            paced=step(0.6 * rate),
         )
-        for rate in rates
+        for number, rate in enumerate(rates)
     ]
     memory = Memory({"Gateway": 150.0, "raylet": 40.5}, {"Gateway": 200.0, "raylet": 50.0})
     return Report(
@@ -55,11 +68,30 @@ def test_what_is_met(rate: float, met: str) -> None:
 
 
 def test_nothing_asked_nothing_met() -> None:
-    assert found(report(1), "single events, 16").met == ""
+    assert found(report(1), "explanation by lime, p50").met == ""
+
+
+def test_every_load_is_a_rung_with_as_many_runs_as_it_had() -> None:
+    made = {each.what: each for each in rungs(report(1000, 2000, 3000))}
+    assert len(made["single events, 16 connections"].steps) == 1
+    assert made["single events, 128 connections"].rates == [1000, 2000, 3000]
+    paced = made["single events at 60% of that rate, open loop: 1,200 req/s"]
+    assert paced.latencies("p99") == [80.0] * 3
+    batches = made["batches of 1,000"]
+    assert (batches.unit, batches.rates) == ("events/s", [10_000, 20_000, 30_000])
+    assert made["no-op, 128 connections"].errors == 0
+
+
+def test_names_are_the_same_whatever_was_measured() -> None:
+    first, second = all_rows(report(1000)), all_rows(report(2000, 2100))
+    assert [row.what for row in first] == [row.what for row in second]
+    asked = next(row for row in second if row.what == "single events, 128 connections")
+    assert (asked.goal, asked.median) == (2200, 2050)
+    assert any(row.what == "single events, 16 connections, p99" for row in first)
 
 
 def test_share_of_the_noop() -> None:
-    assert found(report(1000), "the same as a share").values == [0.5]
+    assert found(report(1000), "128 connections as a share").values == [0.5]
 
 
 def test_memory_is_summed() -> None:
