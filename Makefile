@@ -19,7 +19,7 @@ COMPILED := $(VENV)/.compiled
 PACKAGES := preprocessing models ensemble alerting tuning services
 
 .DEFAULT_GOAL := help
-.PHONY: help install compile demo test check format evaluate quality bench serve jaeger backends backends-stop k8s-check lock clean
+.PHONY: help install compile demo test check format evaluate quality bench bench-peers serve jaeger backends backends-stop k8s-check lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -54,6 +54,9 @@ quality: $(VENV)/.stamp-dev $(COMPILED)  ## print headline figures of detection 
 bench: $(VENV)/.stamp-train $(COMPILED)  ## measure latency and throughput on this machine; keep it in docs/bench
 	$(BIN)/ztad bench --keep docs/bench
 
+bench-peers: $(VENV)/.stamp-train $(COMPILED) build/peers/.stamp  ## measure beside what others would build: [QUICK=1] [OUT=file]
+	$(BIN)/ztad bench --peers $(if $(QUICK),--quick) $(if $(OUT),--out $(OUT))
+
 serve: $(VENV)/.stamp-train $(COMPILED)  ## serve the champion model on port 8000 until Ctrl-C
 	$(BIN)/ztad serve
 
@@ -83,18 +86,27 @@ lock: $(VENV)/.stamp-uv  ## regenerate requirements/*.txt from pyproject.toml
 	$(LOCK_PROJECT) --extra explain --constraint requirements/train.txt --output-file requirements/explain.txt; \
 	$(LOCK_PROJECT) --constraint requirements/explain.txt --output-file requirements/serve.txt; \
 	$(LOCK) --group pyproject.toml:compile --group pyproject.toml:build --constraint requirements/dev.txt --output-file requirements/compile.txt; \
+	$(LOCK) --group pyproject.toml:peers --output-file requirements/peers.txt; \
 	$(LOCK) --group pyproject.toml:installer --output-file requirements/uv.txt
 
 clean:  ## remove .venv, caches and build output
 	@[ ! -d build/backends ] || $(BIN)/python -m services.backends stop
 	rm -rf $(VENV) .tools build dist preprocessing/_compiled ztad.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
-	find $(PACKAGES) tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find $(PACKAGES) peers tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Beside what is installed already: nothing that the larger sets do not pin alike.
 $(COMPILED): $(wildcard preprocessing/*.py) requirements/compile.txt | $(VENV)/.stamp-uv
 	@$(pip_settings_for_uv); $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/compile.txt
 	@echo "compiling the history"
 	@$(BIN)/python -m preprocessing.compiling
+	@touch $@
+
+# Of other people's services: in an environment of their own, so that ours has none of it.
+build/peers/.stamp: requirements/peers.txt | $(VENV)/.stamp-uv
+	@echo "installing the packages of $<"
+	@$(pip_settings_for_uv); quiet=$$([ -t 2 ] || echo --quiet); \
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python build/peers/venv && \
+	$(BIN)/uv pip install $$quiet --python build/peers/venv/bin/python --require-hashes -r $<
 	@touch $@
 
 SUITABLE = import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))

@@ -90,7 +90,7 @@ def start(
             [sys.executable, *command], env=env, stdout=output, stderr=subprocess.STDOUT
         )
     try:
-        _wait_until_ready(process, port, log)
+        wait_until_ready(process, port, log)
     except BaseException:
         process.terminate()
         process.wait(60.0)
@@ -117,7 +117,8 @@ def running(url: str, home: Path, key: str) -> Subject:
     return subject
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    """Wait for 200 from ``/readyz``; :class:`BenchError` when the process ends or is late."""
     deadline = time.monotonic() + READY_WITHIN_S
     with httpx.Client(trust_env=False, timeout=10.0) as client:
         while time.monotonic() < deadline:

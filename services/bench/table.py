@@ -32,8 +32,8 @@ def results(report: Report) -> Table:
     for name in ("what", "median", "worst", "unit", "floor", "goal", "met"):
         table.add_column(name, justify="left" if name in ("what", "unit", "met") else "right")
     for row in rows(report):
-        limits = [_number(each) for each in (row.floor, row.goal)]
-        table.add_row(row.what, _number(row.median), _number(row.worst), row.unit, *limits, row.met)
+        limits = [number(each) for each in (row.floor, row.goal)]
+        table.add_row(row.what, number(row.median), number(row.worst), row.unit, *limits, row.met)
     return table
 
 
@@ -44,9 +44,9 @@ def ladder_table(report: Report) -> Table:
     for name in names:
         table.add_column(name, justify="left" if name in ("load", "unit") else "right")
     for rung in rungs(report):
-        told = [_number(statistics.median(rung.latencies(name))) for name in ("p50", "p95", "p99")]
+        told = [number(statistics.median(rung.latencies(name))) for name in ("p50", "p95", "p99")]
         cores = statistics.median([each.outcome.generator_cores for each in rung.steps])
-        rate = _number(statistics.median(rung.rates))
+        rate = number(statistics.median(rung.rates))
         runs, wrong = str(len(rung.steps)), str(rung.errors)
         table.add_row(rung.what, runs, rate, rung.unit, *told, wrong, f"{cores:.0%}")
     return table
@@ -61,7 +61,7 @@ def memory_table(report: Report) -> Table:
         table.add_column(name, justify="left" if name == "process" else "right")
     for name in sorted({*idle.pss, *loaded.pss}, key=lambda each: -loaded.pss.get(each, 0.0)):
         found = (idle.pss, loaded.pss, idle.rss, loaded.rss)
-        table.add_row(name, *(_number(each.get(name)) for each in found))
+        table.add_row(name, *(number(each.get(name)) for each in found))
     return table
 
 
@@ -113,10 +113,10 @@ def _range(values: Sequence[float], form: str) -> str:
     return f"{low:{form}}-{high:{form}} (median {middle:{form}})"
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
     """Few digits: enough to compare, not more than was measured.
 
-    >>> [_number(each) for each in (None, 0, 0.613, 8.21, 123.4, 48120.7)]
+    >>> [number(each) for each in (None, 0, 0.613, 8.21, 123.4, 48120.7)]
     ['-', '0', '0.61', '8.2', '123', '48,121']
     """
     if value is None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from services.commands.bench_others import (
     WIDTH,
     add_other_benches,
+    effort,
     is_other,
     measure_others,
 )
@@ -35,7 +36,6 @@ SUMMARY = "measure latency, throughput and memory of the whole graph on this mac
 SCENARIO, SEED = "enterprise", 7
 #: Events the model is trained on, and those of them that traffic is made of.
 TRAINING_EVENTS, TRAFFIC_EVENTS = 40_000, 20_000
-QUICK_RUNS, QUICK_SECONDS = 1, 2.0
 #: What asks for traces to be exported: a share of them is, as shipped.
 TRACES = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
         bundle = args.bundle or (Path() if args.url else _trained(home))
         if is_other(args):
             return measure_others(args, home, bundle, events, _say)
-        runs, seconds = (QUICK_RUNS, QUICK_SECONDS) if args.quick else (args.runs, args.seconds)
+        runs, seconds = effort(args)
         plan = Plan(events=str(events), runs=runs, seconds=seconds)
         report, faults = _measure(args, home, bundle, plan)
     except (BenchError, BundleError) as error:

@@ -11,18 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import RenderableType
 
     from services.bench.streams import StoreKind
 
 STREAM_EVENTS, FAULT_EVENTS, QUERY_ROWS, QUESTIONS = 1_000_000, 60_000, 10_000_000, 300
 STAGES_EVENTS = 100_000
+QUICK_RUNS, QUICK_SECONDS = 1, 2.0
 #: Columns of the tables where no terminal says.
 WIDTH = 130
 
 Say = Callable[[str], None]
-#: What was found, and its table.
-Found = tuple[Any, "Table"]
+#: What was found, and what to print of it.
+Found = tuple[Any, "RenderableType"]
 
 
 def add_other_benches(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +41,9 @@ def add_other_benches(parser: argparse.ArgumentParser) -> None:
     kinds.add_argument(
         "--stages", action="store_true", help="what each stage costs an event, in one process"
     )
+    kinds.add_argument(
+        "--peers", action="store_true", help="beside what others would build ('make bench-peers')"
+    )
     parser.add_argument(
         "--events",
         type=int,
@@ -55,7 +59,12 @@ def add_other_benches(parser: argparse.ArgumentParser) -> None:
 
 def is_other(args: argparse.Namespace) -> bool:
     """Whether one of these benches is asked for."""
-    return bool(args.stream or args.stream_faults or args.queries or args.stages)
+    return bool(args.stream or args.stream_faults or args.queries or args.stages or args.peers)
+
+
+def effort(args: argparse.Namespace) -> tuple[int, float]:
+    """How often, and for how many seconds each."""
+    return (QUICK_RUNS, QUICK_SECONDS) if args.quick else (args.runs, args.seconds)
 
 
 def measure_others(
@@ -71,6 +80,8 @@ def measure_others(
         found, table = _stages(args, bundle, events, say)
     elif args.stream_faults:
         found, table = _stream_faults(args, home, bundle, events, say)
+    elif args.peers:
+        found, table = _peers(args, home, bundle, events, say)
     else:
         found, table = _queries(args, bundle, events, say)
     if args.out is not None:
@@ -108,6 +119,22 @@ def _stages(args: argparse.Namespace, bundle: Path, events: Path, say: Say) -> F
     say("scoring in one process")
     staged = run_stages(bundle, events, args.events or STAGES_EVENTS)
     return staged, stages_table(staged)
+
+
+def _peers(args: argparse.Namespace, home: Path, bundle: Path, events: Path, say: Say) -> Found:
+    from rich.console import Group
+
+    from services.bench.peers import PEERS, compare, fit_peers, ztad
+    from services.bench.peers_table import peers_table, resources_table
+    from services.bench.rounds import Plan
+
+    say("fitting the peers' models")
+    runs, seconds = effort(args)
+    fitted = fit_peers(bundle, events)
+    peers = (ztad(bundle, home), *PEERS)
+    plan = Plan(events=str(events), runs=runs, seconds=seconds)
+    compared = compare(peers, fitted, plan, home, say)
+    return compared, Group(peers_table(compared, peers), resources_table(compared, peers))
 
 
 def _queries(args: argparse.Namespace, bundle: Path, events: Path, say: Say) -> Found:

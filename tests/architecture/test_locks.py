@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCKS = ("serve", "explain", "train", "dev", "compile", "uv")
+LOCKS = ("serve", "explain", "train", "dev", "compile", "peers", "uv")
 REGISTRY = re.compile(r"\b(pypi|pythonhosted|anaconda|conda|npmjs|yarnpkg|rubygems)[.](org|com|io)")
 
 
@@ -63,6 +63,14 @@ def test_locks_cover_the_declared_dependencies() -> None:
     assert names(extras["explain"]) <= names(sorted(pins("explain")))
     assert names(extras["train"]) <= names(sorted(pins("train")))
     assert names(extras["dev"]) <= names(sorted(pins("dev")))
+
+
+def test_peers_have_the_libraries_that_fit_our_models() -> None:
+    """Or other versions of them would be compared as well."""
+    shared = ("keras==", "numpy==", "scikit-learn==", "tensorflow")
+    ours = {pin for pin in versions("train") if pin.startswith(shared)}
+    assert len(ours) >= len(shared)
+    assert ours <= versions("peers")
 
 
 def test_no_file_names_a_package_registry() -> None:

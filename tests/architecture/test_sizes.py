@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("preprocessing", "models", "ensemble", "alerting", "tuning", "services")
+PACKAGES = ("preprocessing", "models", "ensemble", "alerting", "tuning", "services", "peers")
 
 MAX_FUNCTION_LINES = 60
 MAX_FILE_LINES = 400
