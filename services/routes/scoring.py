@@ -23,7 +23,7 @@ from services.wire import Framing, ItemError
 MOST_EVENT_BYTES = 1 << 20
 MOST_BATCH_BYTES = 16 << 20
 #: Batches scored at once; further ones wait, up to MOST_WAITING_BATCHES.
-BATCH_SLOTS = 2
+BATCH_SLOTS = 3
 MOST_WAITING_BATCHES = 64
 
 

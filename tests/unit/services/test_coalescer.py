@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.coalescer import Abandoned, Coalescer, Overloaded
+from services.coalescer import ANSWERS_A_TURN, Abandoned, Coalescer, Overloaded
 
 
 class Scoring:
@@ -68,7 +68,7 @@ def test_items_that_come_together_leave_together() -> None:
 def test_batches_grow_while_every_slot_is_busy() -> None:
     async def run() -> None:
         scoring = Scoring()
-        coalescer = Coalescer(scoring, slots=2, most_batch=4)
+        coalescer = Coalescer(scoring, slots=2, most_batch=4, most_beside=9)
         tasks = []
         for item in range(9):
             tasks.append(asyncio.create_task(coalescer.submit(item)))
@@ -84,6 +84,73 @@ def test_batches_grow_while_every_slot_is_busy() -> None:
         scoring.finish(2)
         scoring.finish(3)
         assert await asyncio.gather(*tasks) == [-item for item in range(9)]
+
+    asyncio.run(run())
+
+
+def test_nothing_leaves_beside_a_large_batch() -> None:
+    async def run() -> None:
+        scoring = Scoring()
+        coalescer = Coalescer(scoring, slots=2, most_beside=3)
+        tasks = [asyncio.create_task(coalescer.submit(item)) for item in range(2)]
+        await turns()
+        tasks += [asyncio.create_task(coalescer.submit(item)) for item in (2, 3)]
+        await turns()
+        assert scoring.batches == [[0, 1], [2, 3]], "the first batch was small"
+        scoring.finish(0)
+        await turns()
+        tasks.append(asyncio.create_task(coalescer.submit(4)))
+        await turns()
+        assert scoring.batches[2:] == [[4]], "so is the one that is left"
+        tasks += [asyncio.create_task(coalescer.submit(item)) for item in (5, 6)]
+        scoring.finish(2)
+        await turns()
+        assert scoring.batches[3:] == [[5, 6]]
+        tasks.append(asyncio.create_task(coalescer.submit(7)))
+        scoring.finish(1)
+        await turns()
+        scoring.finish(3)
+        await turns()
+        assert coalescer.waiting == 0
+        for gate in scoring.gates:
+            if not gate.done():
+                gate.set_result(None)
+        assert await asyncio.gather(*tasks) == [-item for item in range(8)]
+
+    asyncio.run(run())
+
+
+def test_what_gathers_beside_a_large_batch_leaves_when_that_ends() -> None:
+    async def run() -> None:
+        scoring = Scoring()
+        coalescer = Coalescer(scoring, slots=2, most_beside=3)
+        tasks = [asyncio.create_task(coalescer.submit(item)) for item in range(3)]
+        await turns()
+        tasks += [asyncio.create_task(coalescer.submit(item)) for item in (3, 4)]
+        await turns()
+        assert scoring.batches == [[0, 1, 2]]
+        scoring.finish(0)
+        await turns()
+        assert scoring.batches[1:] == [[3, 4]]
+        scoring.finish(1)
+        assert await asyncio.gather(*tasks) == [-item for item in range(5)]
+
+    asyncio.run(run())
+
+
+def test_many_answers_are_given_a_few_a_turn() -> None:
+    async def run() -> None:
+        scoring = Scoring()
+        coalescer = Coalescer(scoring)
+        tasks = [asyncio.create_task(coalescer.submit(item)) for item in range(3 * ANSWERS_A_TURN)]
+        await turns()
+        scoring.finish(0)
+        answered = []
+        while not all(task.done() for task in tasks):
+            await asyncio.sleep(0)
+            answered.append(sum(task.done() for task in tasks))
+        assert {0, ANSWERS_A_TURN, 2 * ANSWERS_A_TURN, 3 * ANSWERS_A_TURN} >= set(answered)
+        assert ANSWERS_A_TURN in answered
 
     asyncio.run(run())
 
