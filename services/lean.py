@@ -6,6 +6,7 @@ nothing of ours needs: a second of start and 90 MiB in every process.
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import Any, cast
 
@@ -13,11 +14,16 @@ from services import logs, loopback
 
 #: What every worker of Ray runs first.
 HOOK = "services.lean.in_worker"
+#: Containers made before the collector looks at the young, and how seldom at the old. A batch of a
+#: thousand events makes some ten thousand, none of them in cycles, and a history holds millions,
+#: which the collector would walk through again and again.
+COLLECT_AFTER = (200_000, 20, 100)
 
 
 def in_worker() -> None:
-    """Import Serve without pandas, keep pyarrow out for good, and calls on this machine; log as
-    ``ztad serve`` does."""
+    """Import Serve without pandas, keep pyarrow out for good, and calls on this machine; collect
+    garbage seldom; log as ``ztad serve`` does."""
+    gc.set_threshold(*COLLECT_AFTER)
     _modules()["pyarrow"] = None
     import_serve()
     logs.in_replica()
