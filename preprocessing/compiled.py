@@ -17,7 +17,7 @@ from pathlib import Path
 MODULES = (
     "accumulated", "activity", "baseline", "crowd", "embedded", "geo", "known", "learning",
     "lookup",
-    "opened", "seen", "state", "trail", "typical", "unlearning", "unproven",
+    "opened", "packing", "seen", "state", "trail", "typical", "unlearning", "unproven",
 )  # fmt: skip
 SOURCES = Path(__file__).parent
 FOLDER = SOURCES / "_compiled"

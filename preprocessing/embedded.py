@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from math import log2
 from struct import Struct
 
@@ -18,7 +19,7 @@ from preprocessing.feedback import Feedback
 from preprocessing.history import CATEGORIES, DAY_S, FACTS, Evidence, Facts, HistorySettings
 from preprocessing.learning import learn
 from preprocessing.lookup import Lookup, service_share
-from preprocessing.state import Address, Baseline, Session, Sighting, User, empty, sighting
+from preprocessing.state import Address, Baseline, Session, Sighting, User, sighting
 from preprocessing.trail import beside, follow, mark, steps
 from preprocessing.typical import Typical, evidence, share_of_hours, typical_event
 from preprocessing.whereabouts import Place
@@ -35,14 +36,14 @@ _LEARNED = FACTS.index("learned")
 class EmbeddedHistory:
     """History in this process; see :class:`preprocessing.history.UserHistory` for the promises.
 
-    A user of 150 events with all fields costs about 12 KB (a million of them 12 GB), 0.8 KB before
-    anything was learned; an address 0.6 KB, a session or device 0.3 KB, an event id 0.2 KB. All
-    bounds hold after every event.
+    Of users, addresses and devices the last ``most_awake`` are objects, a user of 150 events about
+    11 KB; all others rest in a tenth of that: docs/history.md has the bytes of each. All bounds
+    hold after every call.
     """
 
     def __init__(self, settings: HistorySettings | None = None) -> None:
         self.settings = settings or HistorySettings()
-        self._state = empty(self.settings)
+        self._state = snapshots.empty(self.settings)
         self._lookup: Lookup | None = None
 
     @property
@@ -54,7 +55,7 @@ class EmbeddedHistory:
     def newest_s(self) -> float:
         """When the newest event of anybody happened, seconds since the epoch; 0 without any."""
         known = self._state.users
-        everybody = (*known.learned.values(), *known.strangers.values())
+        everybody = chain(known.learned.values(), known.strangers.values())
         return max((user.newest_s for user in everybody), default=0.0)
 
     @property
@@ -100,6 +101,7 @@ class EmbeddedHistory:
         joining = (~(late | duplicate)).tolist()
         going = follow if join_trails else beside
         trails = going(steps(values, marks).tobytes(), users, joining)
+        self._settle()
         return Facts(values, late, learning, duplicate, places, trails, marked, returned)
 
     def replay(
@@ -125,11 +127,13 @@ class EmbeddedHistory:
             self._record(seen, user, address, learnable=joining[-1] and not known)
         if trail_steps is not None:
             follow(trail_steps, users, joining)
+        self._settle()
 
     def join(self, user_ids: Sequence[str], trail_steps: bytes) -> None:
         """Events that were observed join the trails of these users: WIDTH bytes each."""
         users = [self._state.users.get(user_id) or User() for user_id in user_ids]
         follow(trail_steps, users, [True] * len(users))
+        self._settle()
 
     def evidence(self, event: AuthEvent, facts: Facts, row: int) -> Evidence:
         user = self._state.users.get(event.user_id)
@@ -195,6 +199,15 @@ class EmbeddedHistory:
         while len(state.pending) > settings.most_pending:
             state.pending.popitem(last=False)
         self._lookup = None
+        self._settle()
+
+    def _settle(self) -> None:
+        """At the end of every operation, when nobody holds an entry any more: who was not used
+        lately rests."""
+        state = self._state
+        state.users.settle()
+        state.addresses.settle()
+        state.devices.settle()
 
     def _current_lookup(self) -> Lookup:
         if self._lookup is None:
@@ -239,6 +252,7 @@ class EmbeddedHistory:
         record(seen, user, address, state.tenant, self.settings)
         state.users.use(event.user_id, user)
         if learnable:
+            seen.owner = seen.session = None  # facts are told: what is learned needs neither
             state.pending[event.event_id] = seen
             if len(state.pending) > self.settings.most_pending:
                 state.pending.popitem(last=False)

@@ -75,6 +75,9 @@ class HistorySettings:
     """Devices that somebody regularly uses."""
     most_sessions: int = 250_000
     """Sessions remembered; the longest unused is forgotten first."""
+    most_awake: int = 10_000
+    """Users, addresses and devices each, and strangers of either, that are kept ready for their
+    next event; the longest unused of the others rest, packed into a tenth of the memory."""
     most_strangers: int = 250_000
     """User names, and addresses, of which nothing was learned: they displace only each other."""
     most_pending: int = 100_000

@@ -160,6 +160,6 @@ def _learn_owner(user_id: str, device_id: str, state: State, most: int) -> None:
     if device is None:
         state.devices.promote(device_id, Device([user_id]))
         return
-    state.devices.learned.move_to_end(device_id)
+    state.devices.learned.use(device_id)
     if user_id not in device.regulars and len(device.regulars) < most:
         device.regulars.append(user_id)

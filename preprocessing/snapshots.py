@@ -2,39 +2,40 @@
 
 from __future__ import annotations
 
-import msgspec
+import struct
 
+import msgspec
+from zstandard import ZstdError
+
+from preprocessing import packing, resting, rows
 from preprocessing.feedback import Ledger, Remembered
 from preprocessing.history import HistoryError, HistorySettings
-from preprocessing.packing import pack, unpack
-from preprocessing.state import (
-    Address,
-    Device,
-    Session,
-    State,
-    Tenant,
-    User,
-    empty,
-    remembered,
-    sighting_of,
-)
+from preprocessing.known import Known
+from preprocessing.seen import SeenIds
+from preprocessing.state import State, remembered, sighting_of
 
-SNAPSHOT_FORMAT = 10
+SNAPSHOT_FORMAT = 11
 
 
 class _Snapshot(msgspec.Struct, array_like=True):
     format: int
-    users: dict[str, User]
-    strange_users: dict[str, User]
-    addresses: dict[str, Address]
-    strange_addresses: dict[str, Address]
-    devices: dict[str, Device]
-    sessions: dict[str, Session]
-    tenant: Tenant
+    users: dict[str, rows.User]
+    strange_users: dict[str, rows.User]
+    addresses: dict[str, rows.Address]
+    strange_addresses: dict[str, rows.Address]
+    devices: dict[str, rows.Device]
+    sessions: dict[str, rows.Session]
+    tenant: rows.Tenant
     seen: dict[str, int]
     pending: list[Remembered]
     learned: list[Remembered]
     ledger: Ledger
+    dictionary: bytes
+    resting_users: dict[str, bytes]
+    resting_strange_users: dict[str, bytes]
+    resting_addresses: dict[str, bytes]
+    resting_strange_addresses: dict[str, bytes]
+    resting_devices: dict[str, bytes]
 
 
 class _Header(msgspec.Struct, array_like=True):
@@ -42,26 +43,48 @@ class _Header(msgspec.Struct, array_like=True):
 
 
 _HEADER = msgspec.msgpack.Decoder(_Header)
-_SNAPSHOT = msgspec.msgpack.Decoder(_Snapshot, dec_hook=unpack)
-_ENCODE = msgspec.msgpack.Encoder(enc_hook=pack).encode
+_SNAPSHOT = msgspec.msgpack.Decoder(_Snapshot)
+_ENCODE = msgspec.msgpack.Encoder().encode
+
+
+def empty(settings: HistorySettings) -> State:
+    """The state of a history that has seen nothing."""
+    awake, strangers = settings.most_awake, settings.most_strangers
+    return State(
+        users=Known(settings.most_users, strangers, awake, resting.Users()),
+        addresses=Known(settings.most_addresses, strangers, awake, resting.addresses()),
+        devices=Known(settings.most_devices, 0, awake, resting.devices()),
+        seen=SeenIds(settings.most_seen, settings.seen_s),
+    )
 
 
 def encode(state: State, *, seen: bool) -> bytes:
-    """The state as bytes; ``seen=False`` leaves out ids, sessions, events and feedback."""
+    """The state as bytes; ``seen=False`` leaves out ids, sessions, events and feedback.
+
+    Who rests is written as it rests, which takes no time worth mentioning.
+    """
+    users, addresses, devices = state.users, state.addresses, state.devices
+    sessions = {name: packing.session_row(one) for name, one in state.sessions.items()}
     return _ENCODE(
-        _Snapshot(
+        (
             SNAPSHOT_FORMAT,
-            state.users.learned,
-            state.users.strangers,
-            state.addresses.learned,
-            state.addresses.strangers,
-            state.devices.learned,
-            state.sessions if seen else {},
-            state.tenant,
+            {name: packing.user_row(one) for name, one in users.learned.awake.items()},
+            {name: packing.user_row(one) for name, one in users.strangers.awake.items()},
+            {name: packing.address_row(one) for name, one in addresses.learned.awake.items()},
+            {name: packing.address_row(one) for name, one in addresses.strangers.awake.items()},
+            {name: packing.device_row(one) for name, one in devices.learned.awake.items()},
+            sessions if seen else {},
+            packing.tenant_row(state.tenant),
             state.seen.stamps if seen else {},
             [remembered(one) for one in state.pending.values()] if seen else [],
             [remembered(one) for one in state.learned.values()] if seen else [],
             state.ledger if seen else Ledger(),
+            users.packer.dictionary,
+            users.learned.resting,
+            users.strangers.resting,
+            addresses.learned.resting,
+            addresses.strangers.resting,
+            devices.learned.resting,
         )
     )
 
@@ -73,20 +96,37 @@ def decode(data: bytes, settings: HistorySettings) -> State:
         if found != SNAPSHOT_FORMAT:
             message = f"history snapshot format {found}, expected {SNAPSHOT_FORMAT}"
             raise HistoryError(f"{message}; use the ztad version that wrote it")
-        snapshot = _SNAPSHOT.decode(data)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        return _state_of(_SNAPSHOT.decode(data), settings)
+    except HistoryError:
+        raise
+    except (ValueError, LookupError, RecursionError, struct.error, ZstdError) as error:
         raise HistoryError(f"not a history snapshot ({error}); train the bundle again") from None
+
+
+def _state_of(snapshot: _Snapshot, settings: HistorySettings) -> State:
     state = empty(settings)
-    state.users.fill(snapshot.users, snapshot.strange_users)
-    state.addresses.fill(snapshot.addresses, snapshot.strange_addresses)
-    state.tenant = snapshot.tenant
+    _fill(state, snapshot)
+    state.tenant = packing.tenant_of(snapshot.tenant)
     state.seen.fill(snapshot.seen)
-    state.devices.fill(snapshot.devices, {})
     for name in list(snapshot.sessions)[-settings.most_sessions :]:
-        state.sessions[name] = snapshot.sessions[name]
+        state.sessions[name] = packing.session_of(snapshot.sessions[name])
     for pending in snapshot.pending[-settings.most_pending :]:
         state.pending[pending.event.event_id] = sighting_of(pending)
     for learned in snapshot.learned[-settings.most_learned :]:
         state.learned[learned.event.event_id] = sighting_of(learned)
     state.ledger = snapshot.ledger
     return state
+
+
+def _fill(state: State, snapshot: _Snapshot) -> None:
+    users, addresses, devices = state.users, state.addresses, state.devices
+    users.packer.take(snapshot.dictionary)
+    users.learned.fill(snapshot.resting_users, snapshot.users, packing.user_of)
+    users.strangers.fill(snapshot.resting_strange_users, snapshot.strange_users, packing.user_of)
+    addresses.learned.fill(snapshot.resting_addresses, snapshot.addresses, packing.address_of)
+    addresses.strangers.fill(
+        snapshot.resting_strange_addresses, snapshot.strange_addresses, packing.address_of
+    )
+    devices.learned.fill(snapshot.resting_devices, snapshot.devices, packing.device_of)
+    for known in (users, addresses, devices):
+        known.settle()

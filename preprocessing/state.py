@@ -27,7 +27,7 @@ from preprocessing.baseline import (
 from preprocessing.crowd import Crowd
 from preprocessing.event import AuthEvent
 from preprocessing.feedback import Ledger, Remembered
-from preprocessing.history import CATEGORIES, HistorySettings
+from preprocessing.history import CATEGORIES
 from preprocessing.known import Known
 from preprocessing.seen import SeenIds
 from preprocessing.values import values_of
@@ -341,13 +341,3 @@ class State:
     pending: OrderedDict[str, Sighting] = field(default_factory=OrderedDict)
     learned: OrderedDict[str, Sighting] = field(default_factory=OrderedDict)
     ledger: Ledger = field(default_factory=Ledger)
-
-
-def empty(settings: HistorySettings) -> State:
-    """The state of a history that has seen nothing."""
-    return State(
-        users=Known(settings.most_users, settings.most_strangers),
-        addresses=Known(settings.most_addresses, settings.most_strangers),
-        devices=Known(settings.most_devices, 0),
-        seen=SeenIds(settings.most_seen, settings.seen_s),
-    )
