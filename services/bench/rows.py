@@ -91,8 +91,7 @@ def rungs(report: Report) -> Iterator[Rung]:
         yield Rung(single(connections), steps)
     paced = [found.paced for found in rounds if found.paced is not None]
     if paced:
-        rate = statistics.median(each.outcome.requests_per_s for each in paced)
-        yield Rung(f"{PACED}: {rate:,.0f} req/s", paced)
+        yield Rung(PACED, paced)
     for events in sorted({each for found in rounds for each in found.batches}):
         steps = [found.batches[events] for found in rounds if events in found.batches]
         yield Rung(f"batches of {events:,}", steps, whole=True)
@@ -101,7 +100,7 @@ def rungs(report: Report) -> Iterator[Rung]:
 
 
 #: What the open loop is called: its rate is a share of what the closed one reached.
-PACED = f"single events at {PACED_SHARE:.0%} of that rate, open loop"
+PACED = f"single events, open loop at {PACED_SHARE:.0%} of that"
 
 
 def single(connections: int) -> str:
@@ -135,10 +134,9 @@ def all_rows(report: Report) -> list[Row]:
 
 def _ladder_rows(report: Report) -> Iterator[Row]:
     for rung in rungs(report):
-        what = rung.what.partition(":")[0]
-        yield Row(what, rung.unit, rung.rates, more_is_better=True)
+        yield Row(rung.what, rung.unit, rung.rates, more_is_better=True)
         for name in ("p50", "p95", "p99"):
-            yield Row(f"{what}, {name}", "ms", rung.latencies(name))
+            yield Row(f"{rung.what}, {name}", "ms", rung.latencies(name))
 
 
 def steps(report: Report) -> list[Step]:

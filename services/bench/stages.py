@@ -15,8 +15,8 @@ from ensemble.decision import Origin
 from ensemble.scorer import Scorer, load_bundle
 from preprocessing import COMPILED
 from preprocessing.event import AuthEvent, decode_lines
+from preprocessing.history import UserHistory
 from preprocessing.prepare import Context, observe
-from services.bench.traffic import Traffic
 from services.bench.traffic import load as load_traffic
 
 T = TypeVar("T")
@@ -28,12 +28,14 @@ WARM_UP = 160_000
 
 class Staged(msgspec.Struct, frozen=True):
     """Processor time by stage, microseconds an event, at batches of :data:`BATCH`; ``evidence`` is
-    the share of events that got any."""
+    the share of events that got any. ``wall_us`` is what the clock says of all stages: more where
+    something is waited for."""
 
     events: int
     compiled: bool
     evidence: float
     us: dict[str, float]
+    wall_us: float
 
     @property
     def total_us(self) -> float:
@@ -41,39 +43,48 @@ class Staged(msgspec.Struct, frozen=True):
         return sum(self.us.values())
 
 
-def run_stages(bundle: Path, events: Path, count: int, warm_up: int = WARM_UP) -> Staged:
-    """Score ``count`` events of the bench's traffic, after others of the same people."""
+def run_stages(
+    bundle: Path,
+    events: Path,
+    count: int,
+    warm_up: int = WARM_UP,
+    history: UserHistory | None = None,
+) -> Staged:
+    """Score ``count`` events of the bench's traffic, after others of the same people; the history
+    is the bundle's unless one is given."""
     traffic = load_traffic(events, run="stages")
-    stages = _Stages(bundle)
+    stages = Stages(Scorer(load_bundle(bundle), history))
     for _ in range(0, warm_up, BATCH):
-        stages.score(traffic)
+        stages.score(traffic.batch(BATCH))
     stages.clear()
-    batches = max(1, count // BATCH)
-    for _ in range(batches):
-        stages.score(traffic)
-    return stages.found(batches * BATCH)
+    for _ in range(max(1, count // BATCH)):
+        stages.score(traffic.batch(BATCH))
+    return stages.found()
 
 
-class _Stages:
+class Stages:
     """A scorer in pieces."""
 
-    def __init__(self, bundle: Path) -> None:
-        self._scorer = Scorer(load_bundle(bundle))
+    def __init__(self, scorer: Scorer) -> None:
+        self._scorer = scorer
         self._encode = msgspec.json.Encoder().encode
-        self._s: defaultdict[str, float] = defaultdict(float)
-        self._evidence = 0
+        self.clear()
 
     def clear(self) -> None:
-        self._s.clear()
-        self._evidence = 0
+        """Forget what was measured."""
+        self._s: defaultdict[str, float] = defaultdict(float)
+        self._wall_s = 0.0
+        self._events = self._evidence = 0
 
-    def found(self, events: int) -> Staged:
-        us = {stage: spent / events * 1e6 for stage, spent in self._s.items()}
-        return Staged(events, COMPILED, self._evidence / events, us)
+    def found(self) -> Staged:
+        """What was measured since."""
+        us = {stage: spent / self._events * 1e6 for stage, spent in self._s.items()}
+        wall_us = self._wall_s / self._events * 1e6
+        return Staged(self._events, COMPILED, self._evidence / self._events, us, wall_us)
 
-    def score(self, traffic: Traffic) -> None:
+    def score(self, body: bytes) -> None:
         """One batch; what travels between deployments is encoded and decoded as there."""
-        body, now_s = traffic.batch(BATCH), time.time()
+        now_s = time.time()
         history, ensemble = self._scorer.history, self._scorer.ensemble
         decoded = self._timed("decode", lambda: decode_lines(body, now_s=now_s))
         events = [each for each in decoded if isinstance(each, AuthEvent)]
@@ -90,10 +101,12 @@ class _Stages:
         )
         self._timed("encode verdicts", lambda: [self._encode(each) for each in decided.verdicts])
         self._timed("learn", lambda: history.learn(decided.learn))
+        self._events += len(events)
         self._evidence += len(prepared.context.evidence)
 
     def _timed(self, stage: str, work: Callable[[], T]) -> T:
-        before = time.process_time()
+        started, before = time.perf_counter(), time.process_time()
         result = work()
         self._s[stage] += time.process_time() - before
+        self._wall_s += time.perf_counter() - started
         return result

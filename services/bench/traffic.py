@@ -91,11 +91,12 @@ def templates(line: bytes, run: str) -> list[Template]:
     zone = moment.isoformat()[-6:].encode()
     return [
         Template(at_ms, offset_ms, zone, b"," + msgspec.json.encode(each)[1:])
-        for each in (_of_copy(event, copy, run) for copy in range(COPIES))
+        for each in (of_copy(event, copy, run) for copy in range(COPIES))
     ]
 
 
-def _of_copy(event: dict[str, Any], copy: int, run: str) -> dict[str, Any]:
+def of_copy(event: dict[str, Any], copy: int, run: str) -> dict[str, Any]:
+    """The event as it happens to somebody else, with what is theirs; 0 is the event itself."""
     if copy == 0:
         return event
     other = event | {"user_id": f"{run}.{copy}.{event['user_id']}"}
@@ -106,6 +107,7 @@ def _of_copy(event: dict[str, Any], copy: int, run: str) -> dict[str, Any]:
     octets = str(event.get("source_ip", "")).split(".")
     if len(octets) == 4:
         octets[1] = str((int(octets[1]) + 31 * copy) % 256)
+        octets[2] = str((int(octets[2]) + copy // 256) % 256)
         other["source_ip"] = ".".join(octets)
     return other
 

@@ -4,15 +4,18 @@ those of ``make backends``, and started where they do not run."""
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
 
+    from services.bench.rows import Row
     from services.bench.streams import StoreKind
 
 STREAM_EVENTS, FAULT_EVENTS, QUERY_ROWS, QUESTIONS = 1_000_000, 60_000, 10_000_000, 300
@@ -22,8 +25,14 @@ QUICK_RUNS, QUICK_SECONDS = 1, 2.0
 WIDTH = 130
 
 Say = Callable[[str], None]
-#: What was found, and what to print of it.
-Found = tuple[Any, "RenderableType"]
+
+
+class Found(NamedTuple):
+    """What was found, what to print of it, and the rows to compare with the last report's."""
+
+    found: Any
+    shown: RenderableType
+    rows: Sequence[Row] = ()
 
 
 def add_other_benches(parser: argparse.ArgumentParser) -> None:
@@ -44,10 +53,22 @@ def add_other_benches(parser: argparse.ArgumentParser) -> None:
     kinds.add_argument(
         "--peers", action="store_true", help="beside what others would build ('make bench-peers')"
     )
+    kinds.add_argument(
+        "--users",
+        nargs="?",
+        type=_sizes,
+        const=(),
+        metavar="N,N",
+        help="what an event costs as users grow (1000,10000,100000,1000000)",
+    )
+    kinds.add_argument(
+        "--histories", action="store_true", help="the same by where the history is: memory, Redis"
+    )
     parser.add_argument(
         "--events",
         type=int,
-        help="with --stream (1,000,000), --stream-faults (60,000) and --stages (100,000)",
+        help="with --stream (1,000,000), --stream-faults (60,000), --stages and --histories "
+        "(100,000), and --users (40,000)",
     )
     parser.add_argument(
         "--store", choices=("sqlite", "postgres"), help="with --stream; default: both in turn"
@@ -59,7 +80,8 @@ def add_other_benches(parser: argparse.ArgumentParser) -> None:
 
 def is_other(args: argparse.Namespace) -> bool:
     """Whether one of these benches is asked for."""
-    return bool(args.stream or args.stream_faults or args.queries or args.stages or args.peers)
+    asked = (args.stream, args.stream_faults, args.queries, args.stages, args.peers)
+    return any(asked) or args.histories or args.users is not None
 
 
 def effort(args: argparse.Namespace) -> tuple[int, float]:
@@ -75,20 +97,35 @@ def measure_others(
     from rich.console import Console
 
     if args.stream:
-        found, table = _stream(args, home, bundle, events, say)
+        kind, made = "stream", _stream(args, home, bundle, events, say)
     elif args.stages:
-        found, table = _stages(args, bundle, events, say)
+        kind, made = "stages", _stages(args, bundle, events, say)
+    elif args.users is not None:
+        kind, made = "users", _users(args, bundle, events, say)
+    elif args.histories:
+        kind, made = "histories", _histories(args, home, bundle, events, say)
     elif args.stream_faults:
-        found, table = _stream_faults(args, home, bundle, events, say)
+        kind, made = "stream-faults", _stream_faults(args, home, bundle, events, say)
     elif args.peers:
-        found, table = _peers(args, home, bundle, events, say)
+        kind, made = "peers", _peers(args, home, bundle, events, say)
     else:
-        found, table = _queries(args, bundle, events, say)
+        kind, made = "queries", _queries(args, bundle, events, say)
     if args.out is not None:
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_bytes(msgspec.json.format(msgspec.json.encode(found)))
-    Console(width=None if sys.stdout.isatty() else WIDTH).print(table)
+        args.out.write_bytes(msgspec.json.format(msgspec.json.encode(made.found)))
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
+    console.print(made.shown)
+    if args.keep is not None and made.rows:
+        say(f"kept as {_kept(args.keep, kind, made, console)}")
     return 0
+
+
+def _kept(folder: Path, kind: str, made: Found, console: Console) -> Path:
+    from services.bench.kept import keep_and_compare, kept
+    from services.bench.machine import calibrate
+
+    ended = datetime.now(UTC).isoformat(timespec="seconds")
+    return keep_and_compare(folder, kept(kind, ended, calibrate(), made.rows, made.found), console)
 
 
 def _stream(args: argparse.Namespace, home: Path, bundle: Path, events: Path, say: Say) -> Found:
@@ -98,7 +135,7 @@ def _stream(args: argparse.Namespace, home: Path, bundle: Path, events: Path, sa
     kinds: tuple[StoreKind, ...] = (args.store,) if args.store else ("sqlite", "postgres")
     count = args.events or STREAM_EVENTS
     runs = [run_stream(home / "streams", bundle, events, kind, count, say) for kind in kinds]
-    return runs, streamed_table(runs)
+    return Found(runs, streamed_table(runs))
 
 
 def _stream_faults(
@@ -109,16 +146,48 @@ def _stream_faults(
 
     count = args.events or FAULT_EVENTS
     runs = run_stream_faults(home / "streams", bundle, events, count, say)
-    return runs, disturbed_table(runs)
+    return Found(runs, disturbed_table(runs))
 
 
 def _stages(args: argparse.Namespace, bundle: Path, events: Path, say: Say) -> Found:
     from services.bench.stages import run_stages
-    from services.bench.stages_table import stages_table
+    from services.bench.stages_table import stage_rows, stages_table
 
     say("scoring in one process")
+    _collect_as_served()
     staged = run_stages(bundle, events, args.events or STAGES_EVENTS)
-    return staged, stages_table(staged)
+    return Found(staged, stages_table(staged), stage_rows("stages", staged))
+
+
+def _users(args: argparse.Namespace, bundle: Path, events: Path, say: Say) -> Found:
+    from services.bench.stages_table import users_rows, users_table
+    from services.bench.users import EVENTS, SIZES, run_users
+
+    sizes = run_users(bundle, events, args.users or SIZES, args.events or EVENTS, say)
+    return Found(sizes, users_table(sizes), users_rows(sizes))
+
+
+def _histories(args: argparse.Namespace, home: Path, bundle: Path, events: Path, say: Say) -> Found:
+    from services.bench.histories import run_histories
+    from services.bench.stages_table import histories_rows, histories_table
+
+    _collect_as_served()
+    places = run_histories(bundle, events, args.events or STAGES_EVENTS, home, say)
+    return Found(places, histories_table(places), histories_rows(places))
+
+
+def _collect_as_served() -> None:
+    """Collect garbage as seldom as serving processes do."""
+    from services.lean import COLLECT_AFTER
+
+    gc.set_threshold(*COLLECT_AFTER)
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    sizes = tuple(int(each) for each in text.split(","))
+    if min(sizes) < 1:
+        raise argparse.ArgumentTypeError("at least 1 user")
+    return sizes
 
 
 def _peers(args: argparse.Namespace, home: Path, bundle: Path, events: Path, say: Say) -> Found:
@@ -134,7 +203,8 @@ def _peers(args: argparse.Namespace, home: Path, bundle: Path, events: Path, say
     peers = (ztad(bundle, home), *PEERS)
     plan = Plan(events=str(events), runs=runs, seconds=seconds)
     compared = compare(peers, fitted, plan, home, say)
-    return compared, Group(peers_table(compared, peers), resources_table(compared, peers))
+    shown = Group(peers_table(compared, peers), resources_table(compared, peers))
+    return Found(compared, shown)
 
 
 def _queries(args: argparse.Namespace, bundle: Path, events: Path, say: Say) -> Found:
@@ -147,4 +217,4 @@ def _queries(args: argparse.Namespace, bundle: Path, events: Path, say: Say) -> 
     archive = Archive(*samples(bundle, events), args.rows, time.time())
     with servers(["postgres"], say) as found, database(found["postgres"]) as address:
         queries = run_queries(address, archive, QUESTIONS, say)
-    return queries, queries_table(queries)
+    return Found(queries, queries_table(queries))

@@ -75,7 +75,8 @@ def test_every_load_is_a_rung_with_as_many_runs_as_it_had() -> None:
     made = {each.what: each for each in rungs(report(1000, 2000, 3000))}
     assert len(made["single events, 16 connections"].steps) == 1
     assert made["single events, 128 connections"].rates == [1000, 2000, 3000]
-    paced = made["single events at 60% of that rate, open loop: 1,200 req/s"]
+    paced = made["single events, open loop at 60% of that"]
+    assert paced.rates == [600, 1200, 1800]
     assert paced.latencies("p99") == [80.0] * 3
     batches = made["batches of 1,000"]
     assert (batches.unit, batches.rates) == ("events/s", [10_000, 20_000, 30_000])
