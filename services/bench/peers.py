@@ -39,11 +39,16 @@ WARM_UP_S = 1.0
 #: The detectors that peers have as well.
 DETECTORS = ("isolation_forest", "one_class_svm", "autoencoder")
 _END_WITHIN_S = 30.0
+#: Warming up takes no longer than so, also where it is not enough.
+_KNOWN_WITHIN_S = 60.0
+#: Events until everybody of the traffic has been seen, in each of their copies.
+_EVERYBODY = 160_000
 #: Tells the processes of a server from all others.
 _MARK = "ZTAD_BENCH_SERVER"
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "build" / "peers"
+EVENTS_FILE = "events.npy"
 PYTHON = FOLDER / "venv" / "bin" / "python"
 
 Command = Callable[[int], list[str]]
@@ -52,13 +57,15 @@ Command = Callable[[int], list[str]]
 @dataclass(frozen=True, slots=True)
 class Peer:
     """A server to be measured: its command line for a port, and how many times its throughput
-    ztad is to have. A ``limit`` scores nothing."""
+    ztad is to have. ``arrays``: it takes JSON arrays, also of one event. ``known_after``: events
+    until it has seen everybody. Without a command: ztad's detectors alone, in this process."""
 
     name: str
-    command: Command
+    command: Command | None
     singles_goal: float | None = None
     batches_goal: float | None = None
-    limit: bool = False
+    arrays: bool = False
+    known_after: int = 0
 
 
 def _uvicorn(app: str, *options: str) -> Command:
@@ -66,26 +73,42 @@ def _uvicorn(app: str, *options: str) -> Command:
     return lambda port: [*words, "--port", str(port)]
 
 
+def _bentoml(service: str) -> Command:
+    words = [str(PYTHON), "-m", "bentoml", "serve", service, "--do-not-track"]
+    words += ["--host", "127.0.0.1", "--working-dir", str(ROOT)]
+    return lambda port: [*words, "--port", str(port)]
+
+
+def _python(module: str) -> Command:
+    """A program that runs with ztad's own packages."""
+    return lambda port: [sys.executable, "-m", module, "--port", str(port)]
+
+
 PEERS = (
     Peer("the report's stack", _uvicorn("peers.report:app", "--workers", "2"), 80.0, 4.0),
     Peer("the same, tuned", _uvicorn("peers.tuned:app", "--workers", "2", "--no-access-log")),
-    Peer("uvicorn no-op", _uvicorn("peers.noop:app", "--no-access-log"), limit=True),
+    Peer("BentoML", _bentoml("peers.batching:Scoring"), 1.8, 4.0, arrays=True),
+    Peer("naive Ray graph", _python("peers.graph")),
+    Peer("Ray Serve no-op", _python("services.bench.noop_node")),
+    Peer("uvicorn no-op", _uvicorn("peers.noop:app", "--no-access-log")),
+    Peer("ztad's models alone", None),
 )
 
 
 class Visit(msgspec.Struct, frozen=True):
     """One server in one round; ``singles`` by connections, memory (PSS, MiB) after all loads."""
 
-    ready_s: float
     singles: dict[int, Outcome]
     batches: Outcome
-    memory_mib: float
     mloops_per_s: float
+    ready_s: float | None = None
+    memory_mib: float | None = None
 
 
 class Fitted(msgspec.Struct, frozen=True):
-    """ztad's model version, and the support vectors of the peers' one-class SVM."""
+    """ztad's model version in ``bundle``, and the support vectors of the peers' one-class SVM."""
 
+    bundle: str
     model: str
     support_vectors: int
 
@@ -121,15 +144,20 @@ def serving(command: list[str], port: int, home: Path, log: Path) -> Iterator[Se
     started, mark = time.monotonic(), secrets.token_hex(8)
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, cwd=ROOT, env={**os.environ, "ZTAD_HOME": str(home), _MARK: mark},
-            stdout=output, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+            command, cwd=ROOT, env=_environment(home, mark), stdout=output, stderr=subprocess.STDOUT
+        )
     server = Server(process, port, mark)
     try:
         wait_until_ready(process, port, log)
         yield replace(server, ready_s=time.monotonic() - started)
     finally:
         _end(server)
+
+
+def _environment(home: Path, mark: str) -> dict[str, str]:
+    """What servers keep goes below ``home``; workers find our folders, wherever they run."""
+    own = {"ZTAD_HOME": home, "BENTOML_HOME": home / "peers" / "bentoml", "PYTHONPATH": ROOT}
+    return {**os.environ, **{name: str(value) for name, value in own.items()}, _MARK: mark}
 
 
 def _end(server: Server) -> None:
@@ -152,49 +180,90 @@ def _marked(process: psutil.Process, mark: str) -> bool:
         return False
 
 
-def visit(server: Server, plan: Plan, say: Say) -> Visit:
-    """Every load on one server, after one that is not counted."""
-    speed, run = calibrate(), secrets.token_hex(3)
-    number = 0
+class Loads:
+    """Load on one server; no event is ever sent twice."""
 
-    def load(connections: int, batch: int = 0, seconds: float = plan.seconds) -> Outcome:
-        nonlocal number
+    def __init__(self, server: Server, peer: Peer, plan: Plan) -> None:
+        self._server, self._peer, self._plan = server, peer, plan
+        self._run, self.sent = secrets.token_hex(3), 0
+
+    def __call__(self, connections: int, batch: int = 0, seconds: float = 0.0) -> Outcome:
+        """One load run, as long as planned where nothing else is said."""
         job = Job(
-            host="127.0.0.1", port=server.port, events=plan.events, run=run, number=number,
-            seconds=seconds, connections=connections, batch=batch,
-        )  # fmt: skip
+            host="127.0.0.1",
+            port=self._server.port,
+            events=self._plan.events,
+            run=self._run,
+            number=self.sent,
+            seconds=seconds or self._plan.seconds,
+            connections=connections,
+            batch=(batch or 1) if self._peer.arrays else batch,
+            path="/v1/score/batch" if batch else "/v1/score",
+            content_type="application/json" if self._peer.arrays else "",
+        )
         outcome = finish_load(start_load(job))
-        number = outcome.next_number
+        self.sent = outcome.next_number
         return outcome
 
-    load(CONNECTIONS[0], seconds=WARM_UP_S)
-    singles = {connections: load(connections) for connections in CONNECTIONS}
-    batches = load(BATCH_CONNECTIONS, ASKED_BATCH)
-    best = max(singles.values(), key=lambda each: each.events_per_s)
-    say(f"  {best.events_per_s:,.0f} req/s, {batches.events_per_s:,.0f} events/s in batches")
+    def warm_up(self) -> None:
+        """What is not counted: first requests, and until nobody is a newcomer any more."""
+        self(CONNECTIONS[0], seconds=WARM_UP_S)
+        self(BATCH_CONNECTIONS, ASKED_BATCH, seconds=WARM_UP_S)
+        deadline = time.monotonic() + _KNOWN_WITHIN_S
+        while self.sent < self._peer.known_after and time.monotonic() < deadline:
+            self(BATCH_CONNECTIONS, ASKED_BATCH)
+
+
+def _served(server: Server, peer: Peer, plan: Plan) -> Visit:
+    """Every load on one server, after the warm-up."""
+    loads, speed = Loads(server, peer, plan), calibrate()
+    loads.warm_up()
+    singles = {connections: loads(connections) for connections in CONNECTIONS}
+    batches = loads(BATCH_CONNECTIONS, ASKED_BATCH)
     held = memory(server.processes()).total_pss
-    return Visit(server.ready_s, singles, batches, held, speed)
+    return Visit(singles, batches, speed, server.ready_s, held)
+
+
+def _alone(fitted: Fitted, plan: Plan) -> Visit:
+    from services.bench.alone import run_alone
+
+    speed, bundle = calibrate(), Path(fitted.bundle)
+    features = np.load(FOLDER / "models" / EVENTS_FILE)
+    one, many = (
+        run_alone(bundle, DETECTORS, features, batch, plan.seconds) for batch in (1, ASKED_BATCH)
+    )
+    return Visit({1: one}, many, speed)
 
 
 def compare(peers: Sequence[Peer], fitted: Fitted, plan: Plan, home: Path, say: Say) -> Compared:
     """All rounds. What fails in a round is told and left out of it."""
-    from services.node import free_ports
-
     started = datetime.now(UTC).isoformat(timespec="seconds")
     report = Compared(started=started, cores=os.cpu_count() or 1, plan=plan, fitted=fitted)
     for number in range(1, plan.runs + 1):
         visits: dict[str, Visit] = {}
         for peer in peers:
             say(f"round {number} of {plan.runs}: {peer.name}")
-            port = free_ports(1)[0]
-            log = home / "peers" / f"{peer.name.replace(' ', '-')}.log"
             try:
-                with serving(peer.command(port), port, home, log) as server:
-                    visits[peer.name] = visit(server, plan, say)
+                visits[peer.name] = found = _visit(peer, fitted, plan, home)
             except BenchError as error:
                 say(f"  {error}")
+            else:
+                best = max(each.events_per_s for each in found.singles.values())
+                say(f"  {best:,.0f} single, {found.batches.events_per_s:,.0f} in batches a second")
         report.rounds.append(visits)
     return report
+
+
+def _visit(peer: Peer, fitted: Fitted, plan: Plan, home: Path) -> Visit:
+    """Raises :class:`BenchError`."""
+    from services.node import free_ports
+
+    if peer.command is None:
+        return _alone(fitted, plan)
+    port = free_ports(1)[0]
+    log = home / "peers" / f"{peer.name.replace(' ', '-')}.log"
+    with serving(peer.command(port), port, home, log) as server:
+        return _served(server, peer, plan)
 
 
 def fit_peers(bundle: Path, events: Path) -> Fitted:
@@ -206,7 +275,7 @@ def fit_peers(bundle: Path, events: Path) -> Fitted:
         raise BenchError("the peers' packages are not installed; 'make bench-peers' does so")
     folder, loaded = FOLDER / "models", load_bundle(bundle)
     folder.mkdir(parents=True, exist_ok=True)
-    np.save(folder / "events.npy", _seen(loaded, events))
+    np.save(folder / EVENTS_FILE, _seen(loaded, events))
     (folder / "parameters.json").write_text(json.dumps(_parameters(loaded)))
     done = subprocess.run(
         [str(PYTHON), "-m", "peers.training"], cwd=ROOT, capture_output=True, text=True, check=False
@@ -214,7 +283,7 @@ def fit_peers(bundle: Path, events: Path) -> Fitted:
     if done.returncode:
         last = done.stderr.strip().rpartition("\n")[2]
         raise BenchError(f"the peers' models cannot be fitted: {last}")
-    return Fitted(loaded.version, int(done.stdout.split()[-1]))
+    return Fitted(str(bundle), loaded.version, int(done.stdout.split()[-1]))
 
 
 def _seen(bundle: Bundle, events: Path) -> NDArray[np.float32]:
@@ -253,4 +322,5 @@ def ztad(bundle: Path, home: Path) -> Peer:
     return Peer(
         "ztad",
         lambda port: [*command, "--port", str(port), "--state-dir", str(home / f"state-{port}")],
+        known_after=_EVERYBODY,
     )

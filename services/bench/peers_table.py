@@ -89,14 +89,13 @@ def resources_table(compared: Compared, peers: Sequence[Peer]) -> Table:
         table.add_column(name, justify="right")
     for peer in peers:
         visits = [each[peer.name] for each in compared.rounds if peer.name in each]
-        if not visits:
+        held = [each.memory_mib for each in visits if each.memory_mib is not None]
+        ready = [each.ready_s for each in visits if each.ready_s is not None]
+        if held and ready:
+            told = (statistics.median(held), max(held), statistics.median(ready), max(ready))
+            table.add_row(peer.name, *map(number, told))
+        elif not visits:
             table.add_row(peer.name, "did not run")
-            continue
-        held, ready = [each.memory_mib for each in visits], [each.ready_s for each in visits]
-        table.add_row(
-            peer.name, f"{statistics.median(held):,.0f}", f"{max(held):,.0f}",
-            f"{statistics.median(ready):.1f}", f"{max(ready):.1f}",
-        )  # fmt: skip
     return table
 
 

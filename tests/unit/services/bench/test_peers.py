@@ -22,7 +22,7 @@ from services.bench.subject import BenchError
 from services.node import free_ports
 
 PLAN = Plan(events="traffic.ndjson", runs=3, seconds=2.0)
-FITTED = Fitted(model="2026-11-22.1", support_vectors=304)
+FITTED = Fitted(bundle="bundle", model="2026-11-22.1", support_vectors=304)
 OURS = Peer("ztad", lambda port: [])
 THEIRS = Peer("theirs", lambda port: [], 80.0, 4.0)
 
@@ -34,7 +34,7 @@ def load(rate: float, errors: int = 0) -> Outcome:
 
 def visit(at_16: float, at_64: float, batches: float) -> Visit:
     singles = {16: load(at_16), 64: load(at_64, errors=2)}
-    return Visit(20.0, singles, load(batches), 900.0, 60.0)
+    return Visit(singles, load(batches), 60.0, 20.0, 900.0)
 
 
 def compared(*rounds: dict[str, Visit]) -> Compared:
