@@ -55,7 +55,7 @@ bench: $(VENV)/.stamp-train $(COMPILED)  ## measure latency and throughput on th
 	$(BIN)/ztad bench --keep docs/bench
 
 bench-peers: $(VENV)/.stamp-train $(COMPILED) build/peers/.stamp  ## measure beside what others would build: [QUICK=1] [OUT=file]
-	$(BIN)/ztad bench --peers $(if $(QUICK),--quick) $(if $(OUT),--out $(OUT))
+	$(BIN)/ztad bench --peers --seconds 5 $(if $(QUICK),--quick) $(if $(OUT),--out $(OUT))
 
 serve: $(VENV)/.stamp-train $(COMPILED)  ## serve the champion model on port 8000 until Ctrl-C
 	$(BIN)/ztad serve
