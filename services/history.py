@@ -10,7 +10,6 @@ from preprocessing.history import UserHistory
 from preprocessing.journal import JournaledHistory
 from services.settings import load
 from services.shared_history.address import where_of
-from services.shared_history.history import SharedHistory
 
 
 def open_history(bundle: Bundle, state_dir: Path | None, address: str | None = None) -> UserHistory:
@@ -21,6 +20,9 @@ def open_history(bundle: Bundle, state_dir: Path | None, address: str | None = N
     not change with the model. Raises ``preprocessing.history.HistoryError``.
     """
     if address is not None:
+        # Every replica imports this module, and few use Redis, whose client takes 0.4 s to import.
+        from services.shared_history.history import SharedHistory
+
         where = where_of(address, load().redis_password)
         return SharedHistory(where, base=bundle.read(HISTORY_FILE))
     if state_dir is None:
