@@ -71,7 +71,7 @@ def test_pages_on_loopback_and_the_peer_told(configuration: str) -> None:
     assert binds(amended) == ["127.0.0.1:9101", "127.0.0.1:8000", "127.0.0.1:8404"]
     defaults = re.search(r"^defaults\n(.*?)^\S", amended, flags=re.MULTILINE | re.DOTALL)
     assert defaults is not None
-    assert "    option httplog\n    option forwardfor\n" in defaults[1]
+    assert "    option httplog\n    option dontlog-normal\n    option forwardfor\n" in defaults[1]
 
 
 @pytest.mark.parametrize(
