@@ -69,7 +69,11 @@ def amend(config: str, *, public: str, pages: str) -> str:
     if _FORWARD in config.splitlines():
         return config
     config, found = re.subn(
-        r"^    option httplog$", rf"\g<0>\n{_QUIET}\n{_FORWARD}", config, count=1, flags=re.MULTILINE
+        r"^    option httplog$",
+        rf"\g<0>\n{_QUIET}\n{_FORWARD}",
+        config,
+        count=1,
+        flags=re.MULTILINE,
     )
     if not found:
         raise ValueError("no 'option httplog' in the defaults of Serve's HAProxy configuration")
