@@ -25,7 +25,7 @@ LAUNCHER = "ztad-haproxy"
 #: All addresses, and how HAProxy calls them.
 EVERYWHERE = {"0.0.0.0": "*", "::": "[::]"}
 _FORWARD = "    option forwardfor"
-#: What went well is counted by the gateway; a datagram for each would cost a tenth of HAProxy's time.
+#: What went well is counted by the gateway: no datagram for each.
 _QUIET = "    option dontlog-normal"
 _ERROR_FILE = re.compile(r"^ +errorfile \d+ (\S+)$", re.MULTILINE)
 #: The answer of HAProxy itself.
