@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from inspect import signature
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -156,7 +157,7 @@ def serving(command: list[str], port: int, home: Path, log: Path) -> Iterator[Se
 
 def _environment(home: Path, mark: str) -> dict[str, str]:
     """What servers keep goes below ``home``; workers find our folders, wherever they run."""
-    own = {"ZTAD_HOME": home, "BENTOML_HOME": home / "peers" / "bentoml", "PYTHONPATH": ROOT}
+    own = {"ZTAD_HOME": home, "BENTOML_HOME": home / "bentoml", "PYTHONPATH": ROOT}
     return {**os.environ, **{name: str(value) for name, value in own.items()}, _MARK: mark}
 
 
@@ -261,8 +262,14 @@ def _visit(peer: Peer, fitted: Fitted, plan: Plan, home: Path) -> Visit:
     if peer.command is None:
         return _alone(fitted, plan)
     port = free_ports(1)[0]
-    log = home / "peers" / f"{peer.name.replace(' ', '-')}.log"
-    with serving(peer.command(port), port, home, log) as server:
+    folder = home / "peers"
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / f"{peer.name.replace(' ', '-')}.log"
+    with (
+        # Nothing kept by an earlier round makes a later one slower.
+        TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as kept,
+        serving(peer.command(port), port, Path(kept), log) as server,
+    ):
         return _served(server, peer, plan)
 
 
@@ -315,12 +322,8 @@ def _parameters(bundle: Bundle) -> dict[str, dict[str, Any]]:
     return found
 
 
-def ztad(bundle: Path, home: Path) -> Peer:
+def ztad(bundle: Path) -> Peer:
     """ztad itself with the shipped defaults."""
     command = [sys.executable, "-m", "services.cli", "serve", "--auth", "none"]
-    command += ["--bundle", str(bundle)]
-    return Peer(
-        "ztad",
-        lambda port: [*command, "--port", str(port), "--state-dir", str(home / f"state-{port}")],
-        known_after=_EVERYBODY,
-    )
+    command += ["--bundle", str(bundle.resolve())]
+    return Peer("ztad", lambda port: [*command, "--port", str(port)], known_after=_EVERYBODY)

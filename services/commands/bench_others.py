@@ -200,7 +200,7 @@ def _peers(args: argparse.Namespace, home: Path, bundle: Path, events: Path, say
     say("fitting the peers' models")
     runs, seconds = effort(args)
     fitted = fit_peers(bundle, events)
-    peers = (ztad(bundle, home), *PEERS)
+    peers = (ztad(bundle), *PEERS)
     plan = Plan(events=str(events), runs=runs, seconds=seconds)
     compared = compare(peers, fitted, plan, home, say)
     shown = Group(peers_table(compared, peers), resources_table(compared, peers))
