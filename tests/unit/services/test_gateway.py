@@ -24,7 +24,7 @@ from services.keys import Scope, create, key_hash
 from services.metrics import GatewayMetrics
 from services.routes.events import Lookups
 from services.routes.metrics import MetricsPage
-from services.routes.scoring import MOST_BATCH_BYTES, MOST_EVENT_BYTES
+from services.routes.scoring import BATCH_SLOTS, MOST_BATCH_BYTES, MOST_EVENT_BYTES
 from services.storage.base import Page, VerdictQuery
 from services.telemetry import NO_TRACING
 from services.wire import Question
@@ -381,7 +381,7 @@ def test_overloaded() -> None:
             asyncio.create_task(client.post("/v1/score/batch", content=b"[]", headers=JSON))
             for _ in range(64)
         ]
-        await until(lambda: len(graph.prepare.calls) == 2)
+        await until(lambda: len(graph.prepare.calls) == BATCH_SLOTS)
         answer = await client.post("/v1/score/batch", content=b"[]", headers=JSON)
         refused(answer, 503, "load")
         assert answer.headers["retry-after"] == "1"
