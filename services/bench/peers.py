@@ -90,7 +90,7 @@ PEERS = (
     Peer("the same, tuned", _uvicorn("peers.tuned:app", "--workers", "2", "--no-access-log")),
     Peer("BentoML", _bentoml("peers.batching:Scoring"), 1.8, 4.0, arrays=True),
     Peer("naive Ray graph", _python("peers.graph")),
-    Peer("Ray Serve no-op", _python("services.bench.noop_node")),
+    Peer("Ray Serve no-op", _python("services.bench.node")),
     Peer("uvicorn no-op", _uvicorn("peers.noop:app", "--no-access-log")),
     Peer("ztad's models alone", None),
 )

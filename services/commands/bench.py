@@ -147,7 +147,7 @@ def _noop(home: Path, plan: Plan, traces: str) -> list[Step]:
 
     port = free_ports(1)[0]
     _say("starting the no-op")
-    command = ["-m", "services.bench.noop_node", "--port", str(port)]
+    command = ["-m", "services.bench.node", "--port", str(port)]
     subject = start(command, home, port, {TRACES: traces}, home / "noop.log")
     try:
         bench = Bench(subject, plan, _say)

@@ -64,6 +64,9 @@ def add_other_benches(parser: argparse.ArgumentParser) -> None:
     kinds.add_argument(
         "--histories", action="store_true", help="the same by where the history is: memory, Redis"
     )
+    kinds.add_argument(
+        "--replicas", action="store_true", help="the graph with two detectors or Preprocessors"
+    )
     parser.add_argument(
         "--events",
         type=int,
@@ -81,7 +84,7 @@ def add_other_benches(parser: argparse.ArgumentParser) -> None:
 def is_other(args: argparse.Namespace) -> bool:
     """Whether one of these benches is asked for."""
     asked = (args.stream, args.stream_faults, args.queries, args.stages, args.peers)
-    return any(asked) or args.histories or args.users is not None
+    return any((*asked, args.histories, args.replicas)) or args.users is not None
 
 
 def effort(args: argparse.Namespace) -> tuple[int, float]:
@@ -104,6 +107,8 @@ def measure_others(
         kind, made = "users", _users(args, bundle, events, say)
     elif args.histories:
         kind, made = "histories", _histories(args, home, bundle, events, say)
+    elif args.replicas:
+        kind, made = "replicas", _replicas(args, home, bundle, events, say)
     elif args.stream_faults:
         kind, made = "stream-faults", _stream_faults(args, home, bundle, events, say)
     elif args.peers:
@@ -174,6 +179,15 @@ def _histories(args: argparse.Namespace, home: Path, bundle: Path, events: Path,
     _collect_as_served()
     places = run_histories(bundle, events, args.events or STAGES_EVENTS, home, say)
     return Found(places, histories_table(places), histories_rows(places))
+
+
+def _replicas(args: argparse.Namespace, home: Path, bundle: Path, events: Path, say: Say) -> Found:
+    from services.bench.replicas import replicas_rows, replicas_table, run_replicas
+    from services.bench.rounds import Plan
+
+    runs, seconds = effort(args)
+    found = run_replicas(bundle, Plan(str(events), runs, seconds), home, say)
+    return Found(found, replicas_table(found), replicas_rows(found))
 
 
 def _collect_as_served() -> None:
