@@ -25,7 +25,8 @@ LAUNCHER = "ztad-haproxy"
 #: All addresses, and how HAProxy calls them.
 EVERYWHERE = {"0.0.0.0": "*", "::": "[::]"}
 _FORWARD = "    option forwardfor"
-#: What went well is counted by the gateway: no datagram for each.
+#: What went well is counted by the gateway: no datagrams for each, to a log and to a Python process
+#: of Serve's. Switching that off by Serve's own setting would have each replica count instead.
 _QUIET = "    option dontlog-normal"
 _ERROR_FILE = re.compile(r"^ +errorfile \d+ (\S+)$", re.MULTILINE)
 #: The answer of HAProxy itself.

@@ -47,8 +47,6 @@ FLAGS = {
     # answered with its first verdict.
     "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
     "RAY_SERVE_HAPROXY_RETRIES": "5",
-    # No datagram for every request to a Python process that counts them: the gateway does.
-    "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
     # A machine busy with other work needs longer than 5 s to start HAProxy.
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",
     # A batch of 10,000 events is larger than the default 4 MiB.
