@@ -134,14 +134,27 @@ def configure(settings: Settings, write: Write | None = None, *, terminal: bool 
 
 @contextmanager
 def gathered(settings: Settings) -> Iterator[Format]:
-    """Log on stderr, and have replicas that are started meanwhile log there too."""
-    chosen = configure(settings, terminal=sys.stderr.isatty())
-    with collected() as path:
+    """Log on stderr, and have replicas that are started meanwhile log there too; loggers are as
+    before afterwards."""
+    with _restored(), collected() as path:
+        chosen = configure(settings, terminal=sys.stderr.isatty())
         os.environ[SOCKET], os.environ["ZTAD_LOG_FORMAT"] = path, chosen
         try:
             yield chosen
         finally:
             del os.environ[SOCKET]
+
+
+@contextmanager
+def _restored() -> Iterator[None]:
+    loggers = [logging.getLogger(name) for name in LOGGERS]
+    before = [(each.handlers, each.level, each.propagate) for each in loggers]
+    try:
+        yield
+    finally:
+        for logger, (handlers, level, propagate) in zip(loggers, before, strict=True):
+            logger.handlers, logger.propagate = handlers, propagate
+            logger.setLevel(level)
 
 
 def in_replica() -> None:

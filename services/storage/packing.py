@@ -50,7 +50,7 @@ class Packed:
     """One verdict: what it is found by, its encoded frame, and the rest of it.
 
     ``severity`` is its rank in ``SEVERITY_ORDER``, 0 for what is not flagged; ``reason`` the code
-    of the first reason.
+    of its first reason, None for what is not flagged.
     """
 
     user_id: str

@@ -217,11 +217,14 @@ def test_what_is_started_meanwhile_logs_here_too(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ZTAD_LOG_FORMAT", "text")
+    before = LOG.parent, LOG.getEffectiveLevel(), logging.getLogger("ztad").handlers
     with logs.gathered(Settings(log_format="json")) as chosen:
         assert chosen == "json"
+        assert logging.getLogger("ztad").handlers != before[2]
         inherited = {name: os.environ[name] for name in (logs.SOCKET, "ZTAD_LOG_FORMAT")}
         replica(inherited)
         LOG.warning("own")
     assert logs.SOCKET not in os.environ
+    assert before == (LOG.parent, LOG.getEffectiveLevel(), logging.getLogger("ztad").handlers)
     said = [json.loads(line)["message"] for line in capfd.readouterr().err.splitlines()]
     assert sorted(said) == ["own", "said"]
