@@ -15,6 +15,7 @@ from services import detecting
 from services import pipeline as pipelines
 from services.detecting import by_part, errands_of
 from services.pipeline import Pipeline, Scored, StageUnavailable
+from services.recording import Call
 from services.repeats import marked
 from services.routing import Live
 from services.wire import ItemError, Part
@@ -99,11 +100,21 @@ def test_refused_as_a_whole() -> None:
 
 
 @pytest.mark.parametrize("failure", [Died(), ValueError("a bug")])
-def test_a_detector_that_fails_is_left_out_until_it_answers(failure: Exception) -> None:
+def test_a_detector_that_fails_is_left_out_until_it_answers(
+    failure: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
     graph = FakeGraph()
     pipeline = graph.pipeline()
+    revive = detecting.Detectors._revive
 
     async def talk() -> None:
+        awhile = asyncio.Event()
+
+        async def later(self: detecting.Detectors, name: str, call: Call) -> None:
+            await awhile.wait()
+            await revive(self, name, call)
+
+        monkeypatch.setattr(detecting.Detectors, "_revive", later)
         broken = graph.detectors["first"]
         broken.plan = [failure] * 4
         scored = await scored_of(pipeline, "a")
@@ -114,6 +125,7 @@ def test_a_detector_that_fails_is_left_out_until_it_answers(failure: Exception) 
         assert verdict["detectors"] == ["second"]
         assert len(broken.calls) == asked, "left alone"
         assert not await pipeline.probe()
+        awhile.set()
         await until_ready(pipeline)
         assert broken.plan == []
         (verdict,) = await score(pipeline, "c")
