@@ -53,10 +53,10 @@ def record(
     if seen.opened >= 0.0:
         remember_opened(seen, user)
     user.newest_s = max(user.newest_s, at_s)
-    if seen.event.outcome == "failure":
+    if seen.failed:
         _record_failure(seen, user, address)
         if seen.spray >= 0:
-            _count(tenant.spray, seen.event.user_id, at_s)
+            _count(tenant.spray, seen.user_id, at_s)
         return
     if user.active_s and at_s - user.active_s > SILENT_S:
         user.woken_s, user.silence_s = at_s, at_s - user.active_s
@@ -65,7 +65,7 @@ def record(
         user.factor_s = max(user.factor_s, at_s)
     if seen.fresh and user.baseline is not None:
         _record_adoption(seen, user, address, tenant, settings)
-    if seen.event.auth_kind != "token" and not is_egress(address, settings):
+    if not seen.token and not is_egress(address, settings):
         _record_place(seen, user)
 
 
@@ -86,7 +86,7 @@ def _record_adoption(
     if not (own_device or known_network):
         return
     lately = tenant.lately
-    bit = slot(seen.event.user_id, 0)
+    bit = slot(seen.user_id, 0)
     for field in fresh:
         value = values[field]
         if value is None:
@@ -99,7 +99,7 @@ def _record_adoption(
 
 def _record_visitor(seen: Sighting, address: Address | None, most: int) -> None:
     if address is not None and len(address.visitors) < most:
-        address.visitors[seen.event.user_id] = seen.at_s
+        address.visitors[seen.user_id] = seen.at_s
 
 
 def _forget_visitors(visitors: dict[str, float], at_s: float) -> None:
@@ -108,7 +108,7 @@ def _forget_visitors(visitors: dict[str, float], at_s: float) -> None:
 
 
 def _record_failure(seen: Sighting, user: User, address: Address | None) -> None:
-    at_s, user_id = seen.at_s, seen.event.user_id
+    at_s, user_id = seen.at_s, seen.user_id
     mine = user.failures
     if mine is None:
         mine = user.failures = UserFailures()

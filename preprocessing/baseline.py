@@ -8,7 +8,7 @@ hundred events rather than all time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from math import exp, inf, log2, sqrt
 from typing import Final, final
 
@@ -141,9 +141,9 @@ class Categories:
 
 
 def rarities(
-    values: Iterable[str | None],
-    fields: Iterable[Categories],
-    prior_firsts: Sequence[float],
+    values: tuple[str | None, ...],
+    fields: list[Categories],
+    prior_firsts: list[float],
     fresh: list[int],
 ) -> list[float]:
     """How much rarer each value is than the owner's average value of that field, in bits >= 0.
@@ -156,16 +156,17 @@ def rarities(
     access of an owner of less than SETTLED events, are appended to ``fresh``.
     """
     bits = [0.0] * len(prior_firsts)
-    index = -1
-    for prior, value, field in zip(prior_firsts, values, fields, strict=False):
-        index += 1
+    for index in range(len(prior_firsts)):  # compiled, faster than zip
+        value = values[index]
         if value is None:
             continue
+        field = fields[index]
         counts = field.counts
         count = counts.get(value)
         if count is None:
             fresh.append(index)
             if counts:
+                prior = prior_firsts[index]
                 bits[index] = log2((field.weight + PRIOR_EVENTS) / (field.firsts + prior))
             continue
         if count < HABIT or (index in _WAYS and field.weight < SETTLED):
@@ -295,9 +296,11 @@ class Rhythm:
         self.weight += vote
         self.days[day] += vote
         hours = self.hours
-        after, quarter = divmod(int(hour * QUARTERS), QUARTERS)
-        for index, share in enumerate(_NEAR[quarter], after - NEAR_HOURS + 1):
-            hours[index % HOURS] += share * vote
+        quarters = int(hour * QUARTERS)
+        index = (quarters // QUARTERS - NEAR_HOURS + 1) % HOURS
+        for share in _NEAR[quarters % QUARTERS]:
+            hours[index] += share * vote
+            index = index + 1 if index < HOURS - 1 else 0
 
     def bits(self, hour: float, day: int, prior: Rhythm, as_rare: float) -> tuple[float, float]:
         """How much rarer this time of day is for this owner than every other event, and how much
@@ -318,7 +321,10 @@ class Rhythm:
         left = int(hour)
         part = hour - left
         level = hours[left] * (1 - part) + hours[(left + 1) % HOURS] * part
-        rarer = sum([count for count in hours if count <= level])
+        rarer = 0.0
+        for count in hours:
+            if count <= level:
+                rarer += count
         return (rarer + 1.0) / (self.weight + 1.0)
 
 

@@ -18,6 +18,7 @@ MODULES = (
     "accumulated", "activity", "baseline", "crowd", "embedded", "geo", "known", "learning",
     "lookup",
     "opened", "packing", "seen", "state", "trail", "typical", "unlearning", "unproven",
+    "values",
 )  # fmt: skip
 SOURCES = Path(__file__).parent
 FOLDER = SOURCES / "_compiled"

@@ -111,7 +111,7 @@ class _Correction:
         lately = sum(
             seen.values[field] == value
             for seen in self._mine(self._state.learned.values())
-            if seen.at_s >= since_s and seen.event.outcome == "success"
+            if seen.at_s >= since_s and not seen.failed
         )
         return user.baseline.fields[field].counts.get(value, 0.0) - lately >= HABIT
 
@@ -159,7 +159,7 @@ class _Correction:
         return near and any(a is not None and a == b for a, b in pairs)
 
     def _learn(self, seen: Sighting, times: int, effect: Effect) -> None:
-        state, user_id = self._state, seen.event.user_id
+        state, user_id = self._state, seen.user_id
         user = state.users.get(user_id)
         if user is None:
             state.users.use(user_id, User(newest_s=seen.at_s))

@@ -14,7 +14,7 @@ from mypy_extensions import mypyc_attr
 from preprocessing import snapshots
 from preprocessing.activity import record
 from preprocessing.correcting import correct
-from preprocessing.event import AuthEvent
+from preprocessing.event import AuthEvent, pack_event
 from preprocessing.feedback import Feedback
 from preprocessing.history import CATEGORIES, DAY_S, FACTS, Evidence, Facts, HistorySettings
 from preprocessing.learning import learn
@@ -27,6 +27,7 @@ from preprocessing.whereabouts import Place
 _ROW = Struct(f"{len(FACTS)}d")
 #: Who began to use a value is remembered for one to two of these periods, seconds.
 LATELY_S = DAY_S
+_DEVICE, _ADDRESS = CATEGORIES.index("device"), CATEGORIES.index("address")
 _SESSION_FIELDS = tuple(CATEGORIES.index(name) for name in ("network", "agent", "device"))
 _EVENTS_1H = FACTS.index("events_1h")
 _LEARNED = FACTS.index("learned")
@@ -78,14 +79,17 @@ class EmbeddedHistory:
         marks = bytearray()
         marked: list[int] = []
         returned: list[int] = []
+        packed: list[bytes] = []
         for index, event in enumerate(events):
+            content = pack_event(event)
+            packed.append(content)
             seen, user, address = self._met(event)
             places.append(user.place)
             users.append(user)
             marks += mark(event, seen.values)
             row = lookup.facts(seen, user, address)
             _ROW.pack_into(rows, index * _ROW.size, *row)
-            if state.seen.repeats(event, now_s):
+            if state.seen.repeats(event.event_id, content, now_s):
                 duplicate[index] = True
                 continue
             is_late = late[index] = lookup.is_late(seen.at_s, user)
@@ -102,7 +106,7 @@ class EmbeddedHistory:
         going = follow if join_trails else beside
         trails = going(steps(values, marks).tobytes(), users, joining)
         self._settle()
-        return Facts(values, late, learning, duplicate, places, trails, marked, returned)
+        return Facts(values, late, learning, duplicate, places, trails, marked, returned, packed)
 
     def replay(
         self, events: Sequence[AuthEvent], trail_steps: bytes | None, *, now_s: float
@@ -117,7 +121,7 @@ class EmbeddedHistory:
             user = state.users.get(event.user_id) or User()
             users.append(user)
             joining.append(False)
-            if state.seen.repeats(event, now_s):
+            if state.seen.repeats(event.event_id, pack_event(event), now_s):
                 continue
             seen, user, address = self._met(event)
             users[-1] = user
@@ -221,14 +225,16 @@ class EmbeddedHistory:
         lately = state.tenant.lately
         if seen.at_s >= lately.since_s + LATELY_S:
             lately.turn(seen.at_s, LATELY_S)
-        if event.session_id:
-            seen.session = state.sessions.get(event.session_id)
-        address = state.addresses.get(event.source_ip) if event.source_ip else None
-        user = state.users.get(event.user_id) or User()
+        session_id = event.session_id
+        source_ip, device_id = seen.values[_ADDRESS], seen.values[_DEVICE]
+        if session_id:
+            seen.session = state.sessions.get(session_id)
+        address = state.addresses.get(source_ip) if source_ip else None
+        user = state.users.get(seen.user_id) or User()
         if user.baseline is not None and seen.at_s - user.newest_s > self.settings.dormant_s:
             user.since = user.baseline.events
-        if event.device_id:
-            seen.owner = self._administrator(event.device_id, event.user_id, user)
+        if device_id:
+            seen.owner = self._administrator(device_id, seen.user_id, user)
         return seen, user, address
 
     def _administrator(self, device_id: str, user_id: str, user: User) -> Baseline | None:
@@ -244,13 +250,14 @@ class EmbeddedHistory:
     ) -> None:
         """Activity, at once, and the event itself for a later ``learn``."""
         state, event = self._state, seen.event
-        if event.source_ip:
+        source_ip, session_id = seen.values[_ADDRESS], event.session_id
+        if source_ip:
             address = address or Address()
-            state.addresses.use(event.source_ip, address)
-        if event.session_id:
-            self._record_session(event.session_id, seen)
+            state.addresses.use(source_ip, address)
+        if session_id:
+            self._record_session(session_id, seen)
         record(seen, user, address, state.tenant, self.settings)
-        state.users.use(event.user_id, user)
+        state.users.use(seen.user_id, user)
         if learnable:
             seen.owner = seen.session = None  # facts are told: what is learned needs neither
             state.pending[event.event_id] = seen
@@ -264,6 +271,6 @@ class EmbeddedHistory:
             sessions.move_to_end(session_id)
             return
         network, agent, device = (seen.values[field] for field in _SESSION_FIELDS)
-        sessions[session_id] = Session(seen.event.user_id, network, agent, device)
+        sessions[session_id] = Session(seen.user_id, network, agent, device)
         if len(sessions) > self.settings.most_sessions:
             sessions.popitem(last=False)

@@ -109,6 +109,9 @@ class Facts:
     """Rows of events of an attacker whom an analyst has found (preprocessing/feedback.py)."""
     returned: Sequence[int] = ()
     """Rows of users in learning mode because they were away for long, or because of ``alone``."""
+    packed: Sequence[bytes] = ()
+    """The events, each as :func:`preprocessing.event.pack_event` writes it: once for all who keep
+    them."""
     alone: bool = False
     """Whether others may know more, who could not be asked: then every row is ``learning``."""
 

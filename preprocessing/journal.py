@@ -64,6 +64,14 @@ class _Observed(msgspec.Struct, array_like=True, tag="o"):
     steps: bytes
 
 
+class _Packed(msgspec.Struct, array_like=True, tag="o"):
+    """An :class:`_Observed` as it is written, its events packed already."""
+
+    now_s: float
+    events: Sequence[msgspec.Raw]
+    steps: bytes
+
+
 class _Learned(msgspec.Struct, array_like=True, tag="l"):
     event_ids: list[str]
 
@@ -152,7 +160,8 @@ class JournaledHistory:
         self._check_open()
         facts = self._embedded.observe(events, now_s=now_s)
         if events:
-            self._append(_Observed(now_s, events, facts.trails[:, -1].tobytes()))
+            packed = [msgspec.Raw(event) for event in facts.packed]
+            self._append(_Packed(now_s, packed, facts.trails[:, -1].tobytes()))
         return facts
 
     def evidence(self, event: AuthEvent, facts: Facts, row: int) -> Evidence:
@@ -203,7 +212,7 @@ class JournaledHistory:
         if self._closed:
             raise HistoryError("the history is closed")
 
-    def _append(self, record: _Observed | _Learned | _Corrected) -> None:
+    def _append(self, record: _Packed | _Learned | _Corrected) -> None:
         payload = _ENCODE(record)
         self._journal_bytes += len(payload)
         self._appender.append(payload)

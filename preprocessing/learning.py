@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import exp2, log2
+from math import exp2
 from typing import Final
 
 from preprocessing.baseline import HABIT
@@ -27,8 +27,7 @@ _TOLD_AT: Final = frozenset({2.0, 4.0, 8.0, 16.0, 32.0})
 def learn(seen: Sighting, state: State, settings: HistorySettings) -> None:
     """Add one event to its user's and the tenant's baseline; failures teach only their rate."""
     event = seen.event
-    user_id, tenant = event.user_id, state.tenant
-    failed = event.outcome == "failure"
+    user_id, tenant, failed = seen.user_id, state.tenant, seen.failed
     tenant.baseline.events += 1.0
     tenant.baseline.failures += failed
     user = state.users.get(user_id)
@@ -48,18 +47,20 @@ def learn(seen: Sighting, state: State, settings: HistorySettings) -> None:
     if seen.new or seen.size:
         _learn_sums(seen, base, settings.user_limit)
         _learn_sums(seen, tenant.baseline, settings.tenant_limit)
-    if event.action == "transfer" and event.bytes_transferred is not None:
+    if seen.transfer and seen.size_bits >= 0.0:
         base.anchor.follow(base.transfer, seen.at_s)
     _learn_values(seen, base, tenant, settings)
-    if event.latitude is not None and event.longitude is not None:
-        base.places.learn(event.latitude, event.longitude, settings.user_places)
-    if event.device_id is not None:
-        _learn_owner(user_id, event.device_id, state, settings.egress_users)
-    if event.source_ip is not None:
+    latitude, longitude = event.latitude, event.longitude
+    if latitude is not None and longitude is not None:
+        base.places.learn(latitude, longitude, settings.user_places)
+    device, source_ip = event.device_id, event.source_ip
+    if device is not None:
+        _learn_owner(user_id, device, state, settings.egress_users)
+    if source_ip is not None:
         known = base.events >= settings.learning_events  # invented names make no office
-        first = base.fields[_ADDRESS].counts.get(event.source_ip) == 1.0
+        first = base.fields[_ADDRESS].counts.get(source_ip) == 1.0
         most = settings.egress_users if known else 1
-        _learn_regular(user_id, event.source_ip, state, most, first=first)
+        _learn_regular(user_id, source_ip, state, most, first=first)
 
 
 def _learn_failure(
@@ -82,13 +83,12 @@ def _learn_sums(seen: Sighting, base: Baseline, limit: float) -> None:
 
 
 def _learn_amounts(seen: Sighting, base: Baseline, limit: float) -> None:
-    event = seen.event
     base.rate.learn(seen.rate, limit)
-    if event.auth_kind != "token":
+    if not seen.token:
         base.rhythm.learn(seen.hour, seen.day, limit, vote(seen.rate))
-    if event.bytes_transferred is not None:
-        scale = base.transfer if event.action == "transfer" else base.other_bytes
-        scale.learn(log2(1.0 + event.bytes_transferred), limit)
+    if seen.size_bits >= 0.0:
+        scale = base.transfer if seen.transfer else base.other_bytes
+        scale.learn(seen.size_bits, limit)
 
 
 def vote(rate: float) -> float:
@@ -102,12 +102,16 @@ def _learn_values(
 ) -> None:
     limit, most = settings.user_limit, settings.user_values
     room = limit - 1.0
-    for value, field, firsts in zip(seen.values, base.fields, tenant.firsts, strict=True):
+    values, fields, all_firsts = seen.values, base.fields, tenant.firsts
+    for index in range(len(values)):  # compiled, faster than zip
+        value = values[index]
         if value is None:
             continue
+        field, firsts = fields[index], all_firsts[index]
         counts, weight = field.counts, field.weight
-        if value in counts and weight <= room:  # as field.learn, without its bounds
-            counts[value] += 1.0
+        count = counts.get(value)
+        if count is not None and weight <= room:  # as field.learn, without its bounds
+            counts[value] = count + 1.0
             field.weight = weight + 1.0
             firsts.events += 1.0
         elif weight == 0.0:
@@ -124,7 +128,7 @@ def _learn_values(
 
 def _tell_crowd(seen: Sighting, base: Baseline, tenant: Tenant, settings: HistorySettings) -> None:
     """Have the tenant know what a user uses, once known, and the user's peers found."""
-    user_id, crowd, most_values = seen.event.user_id, tenant.crowd, settings.tenant_values
+    user_id, crowd, most_values = seen.user_id, tenant.crowd, settings.tenant_values
     crowd.turn(seen.at_s, CROWD_S)
     bit = slot(user_id, tenant.users)
     if bit >= 0 and base.events >= settings.learning_events:  # invented names vouch for nothing

@@ -88,12 +88,12 @@ class Lookup:
         """One row in the order of ``history.FACTS``."""
         event, at_s = seen.event, seen.at_s
         base = user.baseline or NOTHING
-        failed = event.outcome == "failure"
+        failed = seen.failed
         seen.size = (event.bytes_transferred or 0) / SIZE_UNIT
         failures, failures_hour, failures_day, denials, denials_hour = _user_failures(user, at_s)
         theirs, theirs_hour, theirs_day, failing_users = _address_failures(address, at_s)
         hour_bits, day_bits = self._rhythm(seen, base)
-        amount, user_dev, tenant_dev = self._bytes(event, base)
+        amount, user_dev, tenant_dev = self._bytes(seen, base)
         seen.fresh = []
         user_bits = rarities(seen.values, base.fields, self._prior_firsts, seen.fresh)
         places = self._places(seen, user, base, address)
@@ -134,7 +134,7 @@ class Lookup:
             failures_hour,
             theirs_hour,
             denials_hour,
-            self._drift(event, base, user_dev) if event.action == "transfer" else 0.0,
+            self._drift(seen, base, user_dev) if seen.transfer else 0.0,
             *_moved(seen, user_bits),
             *self._sums(seen, user, base),
             _misused_service(seen, base),
@@ -164,7 +164,7 @@ class Lookup:
 
     def _rhythm(self, seen: Sighting, base: Baseline) -> tuple[float, float]:
         """Rarity of the hour and of the weekday; tokens are refreshed around the clock."""
-        if seen.event.auth_kind == "token":
+        if seen.token:
             return 0.0, 0.0
         ours, hour = self._ours.rhythm, int(seen.hour)
         as_rare = self._as_rare.get(hour)
@@ -200,7 +200,7 @@ class Lookup:
                 user_bits[field] *= COLLEAGUE_SHARE if owned else 1.0
                 continue
             if own < 0:
-                own = 1 << slot(seen.event.user_id, 0)
+                own = 1 << slot(seen.user_id, 0)
             users = crowd.users(field, value) & ~own
             share = self._adopted(field, value, users, own)
             if field in _PLACES and address is not None:
@@ -238,8 +238,8 @@ class Lookup:
         if (
             place is None
             or self.is_late(seen.at_s, user)
-            or event.outcome == "failure"
-            or event.auth_kind == "token"
+            or seen.failed
+            or seen.token
             or is_egress(address, self._settings)
             or (base.places.known and away_km == 0.0)
         ):
@@ -247,26 +247,24 @@ class Lookup:
         km = distance_km(place.latitude, place.longitude, latitude, longitude)
         return km, abs(seen.at_s - place.at_s), away_km
 
-    def _bytes(self, event: AuthEvent, base: Baseline) -> tuple[float, float, float]:
+    def _bytes(self, seen: Sighting, base: Baseline) -> tuple[float, float, float]:
         """Transferred bytes, and their deviations from the user's and the tenant's."""
-        amount = event.bytes_transferred
+        amount, bits = seen.event.bytes_transferred, seen.size_bits
         if amount is None:
             return 0.0, 0.0, 0.0
-        bits = log2(1.0 + amount)
         ours = self._ours
-        if event.action == "transfer":
+        if seen.transfer:
             mine, ours_scale = base.transfer, ours.transfer
         else:
             mine, ours_scale = base.other_bytes, ours.other_bytes
         mine_dev = mine.deviations(bits, ours_scale)
         return float(amount), mine_dev, ours_scale.deviations(bits, ours_scale)
 
-    def _drift(self, event: AuthEvent, base: Baseline, user_dev: float) -> float:
+    def _drift(self, seen: Sighting, base: Baseline, user_dev: float) -> float:
         """How much stranger a transfer is against the user's long memory than against the short."""
-        amount = event.bytes_transferred
-        if amount is None:
+        if seen.size_bits < 0.0:
             return 0.0
-        return max(0.0, base.anchor.deviations(log2(1.0 + amount)) - user_dev)
+        return max(0.0, base.anchor.deviations(seen.size_bits) - user_dev)
 
     def _sums(self, seen: Sighting, user: User, base: Baseline) -> tuple[float, ...]:
         """The user's sums before an event that adds to them, and what they usually are."""
@@ -299,7 +297,7 @@ class Lookup:
 def _share_among(address: Address, seen: Sighting) -> float:
     """How much of a place's surprise remains where others work from the same address."""
     names = {name for name, at_s in address.visitors.items() if at_s >= seen.at_s - 2 * DAY_S}
-    others = len({*names, *address.regulars} - {seen.event.user_id})
+    others = len({*names, *address.regulars} - {seen.user_id})
     return 1.0 / others if others >= ENOUGH_VISITORS else 1.0
 
 

@@ -40,7 +40,7 @@ def scatter(seen: Sighting, user: User, base: Baseline, crowd: Crowd) -> float:
     if not settled or resource in base.fields[_RESOURCE].counts:
         return 0.0
     lately = [name for name, (at_s, _) in opened.items() if seen.at_s - at_s < OPENED_S]
-    own = 1 << slot(seen.event.user_id, 0)
+    own = 1 << slot(seen.user_id, 0)
     seen.opened = 1.0 - crowd.overlap(resource, lately, own)
     return seen.opened + _sum(user, seen.at_s)
 

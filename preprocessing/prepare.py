@@ -47,7 +47,6 @@ class Context(msgspec.Struct, array_like=True, frozen=True):
 
 
 _CONTEXT = msgspec.msgpack.Decoder(Context)
-_ENCODE = msgspec.msgpack.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +129,8 @@ class Observed:
 
     def encoded(self, rows: Sequence[int] | None = None) -> list[bytes]:
         """Those events as they came, each as MessagePack of an :class:`AuthEvent`."""
-        events = self._events if rows is None else [self._events[row] for row in rows]
-        return [_ENCODE(event) for event in events]
+        packed = self._facts.packed
+        return list(packed) if rows is None else [packed[row] for row in rows]
 
     def _extracted(self, windows: Windows) -> NDArray[np.float32]:
         values = self._values.get(windows)

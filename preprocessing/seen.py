@@ -4,13 +4,6 @@ from __future__ import annotations
 
 import zlib
 from collections import deque
-from typing import Final
-
-import msgspec
-
-from preprocessing.event import AuthEvent
-
-_CONTENT: Final = msgspec.msgpack.Encoder().encode
 
 
 class SeenIds:
@@ -32,15 +25,15 @@ class SeenIds:
     def __len__(self) -> int:
         return len(self.stamps)
 
-    def repeats(self, event: AuthEvent, now_s: float) -> bool:
-        """Whether this id is known; a new one is known from now on."""
-        content = zlib.adler32(_CONTENT(event))
-        event_id = event.event_id
+    def repeats(self, event_id: str, content: bytes, now_s: float) -> bool:
+        """Whether this id is known; a new one is known from now on. ``content``: of the whole
+        event, from :func:`preprocessing.event.pack_event`."""
+        total = zlib.adler32(content)
         known = self.stamps.get(event_id)
         if known is not None:
-            self.conflicts += known & 0xFFFFFFFF != content
+            self.conflicts += known & 0xFFFFFFFF != total
             return True
-        self.stamps[event_id] = int(now_s) << 32 | content
+        self.stamps[event_id] = int(now_s) << 32 | total
         self._order.append(event_id)
         if len(self._order) > self._most:
             del self.stamps[self._order.popleft()]

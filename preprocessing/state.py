@@ -265,6 +265,8 @@ class Tenant:
 class Sighting:
     """One event on its way through the history: what is worked out once and used everywhere.
 
+    ``user_id``, ``failed``, ``token`` and ``transfer`` are of the event, whose own attributes cost
+    a look-up each; ``size_bits`` is log2(1 + bytes), -1 where it tells of none.
     ``at_s`` seconds since the epoch, ``hour`` in [0, 24) and ``day`` in UTC, ``rate`` the log2 of
     the user's events of the last hour as of then, ``fresh`` the fields whose value is no habit.
     ``owner`` is the baseline of the person on whose device a service account is used,
@@ -279,6 +281,7 @@ class Sighting:
         "at_s",
         "day",
         "event",
+        "failed",
         "fresh",
         "hour",
         "new",
@@ -287,14 +290,24 @@ class Sighting:
         "rate",
         "session",
         "size",
+        "size_bits",
         "spray",
         "sums",
+        "token",
+        "transfer",
         "unproven",
+        "user_id",
         "values",
     )
 
     def __init__(self, event: AuthEvent, at_s: float) -> None:
         self.event = event
+        self.user_id: str = event.user_id
+        self.failed = event.outcome == "failure"
+        self.token = event.auth_kind == "token"
+        self.transfer = event.action == "transfer"
+        amount = event.bytes_transferred
+        self.size_bits = -1.0 if amount is None else log2(1.0 + amount)
         self.at_s = at_s
         self.hour, self.day = clock(at_s)
         self.values = values_of(event)

@@ -83,12 +83,21 @@ def evidence(
 
 def _usual(baseline: Baseline, values: Sequence[str | None]) -> dict[str, Usual]:
     usual: dict[str, Usual] = {}
-    for name, field, value in zip(CATEGORIES, baseline.fields, values, strict=True):
+    for index, field in enumerate(baseline.fields):
         top = field.top()
         if top is not None:
-            observed = field.counts.get(value or "", 0.0)
-            usual[name] = Usual(top[0], round(top[1]), round(field.weight), round(observed))
+            observed = field.counts.get(values[index] or "", 0.0)
+            usual[CATEGORIES[index]] = Usual(
+                top[0], _rounded(top[1]), _rounded(field.weight), _rounded(observed)
+            )
     return usual
+
+
+def _rounded(count: float) -> int:
+    """As ``round`` of a number >= 0, which compiled code has to look up and call."""
+    whole = int(count)
+    part = count - whole
+    return whole + (part > 0.5 or (part == 0.5 and whole % 2 == 1))
 
 
 def typical_event(evidence: Evidence, rhythm: Rhythm, places: Places) -> AuthEvent:

@@ -24,10 +24,10 @@ _DEVICE, _ADDRESS = CATEGORIES.index("device"), CATEGORIES.index("address")
 
 def unlearn(seen: Sighting, state: State) -> None:
     """Take one event out of its user's and the tenant's baseline; nothing if it is forgotten."""
-    tenant, user_id = state.tenant, seen.event.user_id
+    tenant, user_id = state.tenant, seen.user_id
     user = state.users.get(user_id)
     base = user.baseline if user is not None else None
-    failed = seen.event.outcome == "failure"
+    failed = seen.failed
     _count(tenant.baseline, failed=failed)
     if user is None or base is None:
         return
@@ -51,13 +51,11 @@ def _count(base: Baseline, *, failed: bool) -> None:
 
 
 def _amounts(seen: Sighting, base: Baseline) -> None:
-    event = seen.event
     _scale(base.rate, seen.rate)
-    if event.auth_kind != "token":
+    if not seen.token:
         _rhythm(base.rhythm, seen)
-    if event.bytes_transferred is not None:
-        scale = base.transfer if event.action == "transfer" else base.other_bytes
-        _scale(scale, log2(1.0 + event.bytes_transferred))
+    if seen.size_bits >= 0.0:
+        _scale(base.transfer if seen.transfer else base.other_bytes, seen.size_bits)
 
 
 def _scale(scale: Scale, value: float) -> None:
@@ -102,7 +100,7 @@ def _level(level: Level, day: float, week: float) -> None:
 
 
 def _values(seen: Sighting, base: Baseline, state: State) -> None:
-    user_id = seen.event.user_id
+    user_id = seen.user_id
     for index, (value, field) in enumerate(zip(seen.values, base.fields, strict=True)):
         if value is None:
             continue

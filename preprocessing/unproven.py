@@ -59,7 +59,7 @@ def meet(
     name = device or _at(known, address) or values[_NETWORK]
     if name is None:
         return PROVEN
-    failed = seen.event.outcome == "failure"
+    failed = seen.failed
     found = known.get(name)
     if found is None:
         settled = base.events >= settings.learning_events
@@ -101,7 +101,7 @@ def remember_unproven(seen: Sighting, user: User) -> None:
         if name not in known and len(known) >= MOST_UNPROVEN:
             del known[next(iter(known))]
         known[name] = now
-    elif known and seen.event.outcome == "success" and seen.values[_DEVICE] is not None:
+    elif known and not seen.failed and seen.values[_DEVICE] is not None:
         prove(seen, user)
 
 

@@ -25,7 +25,7 @@ COORDINATES = st.tuples(st.floats(-90, 90), st.floats(-180, 180))
 
 
 def rarity(field: Categories, value: str | None, prior: float = 1.0) -> float:
-    return rarities([value], [field], [prior], [])[0]
+    return rarities((value,), [field], [prior], [])[0]
 
 
 def categories(**counts: int) -> Categories:
@@ -62,14 +62,14 @@ def test_to_nobody_anything_is_surprising() -> None:
 def test_what_is_no_habit_yet() -> None:
     fields = [categories(DE=9, FR=1), categories(laptop=2), Categories()]
     fresh: list[int] = []
-    rarities(["FR", "laptop", "new", None], [*fields, Categories()], [1.0] * 4, fresh)
+    rarities(("FR", "laptop", "new", None), [*fields, Categories()], [1.0] * 4, fresh)
     assert fresh == [0, 2]
 
 
 def test_to_a_newcomer_no_way_of_access_is_a_habit() -> None:
     for count, expected in ((9, [3]), (10, [])):
         fresh: list[int] = []
-        rarities([None] * 3 + ["curl"], [Categories()] * 3 + [categories(curl=count)],
+        rarities((None, None, None, "curl"), [Categories()] * 3 + [categories(curl=count)],
                  [1.0] * 4, fresh)  # fmt: skip
         assert fresh == expected
 
