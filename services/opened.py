@@ -1,10 +1,7 @@
-"""``OpenedStore``: the store that was asked for, for as long as it can be used, and again later."""
+"""The store and the alert log that were asked for, as long as they can be used, and again later."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TypeVar
@@ -12,20 +9,19 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from services.recorder_metrics import RecorderMetrics
+from services.storage.alert_log import SqlAlertLog
 from services.storage.base import Limits, Store
 from services.storage.errors import StoreError, TooLong
-from services.storage.opening import open_store
+from services.storage.opening import open_alert_tables, open_store
 from services.storage.postgres.address import checked
-
-LOG = logging.getLogger("ztad.recorder")
+from services.storage.reopening import Reopening
+from services.storage.talks import Tables, Talk
 
 T = TypeVar("T")
 
 #: What is kept in memory when there is no file.
 MEMORY_BYTES = 256 << 20
 MEMORY_VERDICTS = 100_000
-#: Pause between attempts to open a store that broke for good, seconds.
-OPEN_PAUSE_S = 5.0
 
 
 class RecorderArgs(BaseModel):
@@ -68,83 +64,84 @@ class RecorderArgs(BaseModel):
 
 
 class OpenedStore:
-    """The store of the arguments; told once in the log when it is in trouble.
+    """The store of the arguments, see :class:`Reopening`.
 
-    Where verdicts wait elsewhere (``patient``), a store that breaks for good or cannot be opened
-    at start is opened again once somebody has mended it; else a store in memory takes its place.
-    One event loop.
+    Where verdicts wait elsewhere (``patient``) it is waited for, else a store in memory takes its
+    place. One event loop.
     """
 
     def __init__(self, args: RecorderArgs, metrics: RecorderMetrics, *, patient: bool) -> None:
-        self._args = args
+        where = args.database or args.store_dir
         self._metrics = metrics
-        self._patient = patient
-        self._opening = asyncio.Lock()
-        self._open_s = 0.0
-        self._problem = ""
-        self._gone: StoreError | None = None
-        self.store: Store | None = None
-        try:
-            self.store = self._opened()
-        except StoreError as error:
-            self._broke(error)
+        self._reopening: Reopening[Store] = Reopening(
+            lambda: open_store(where, _limits(args, where), durable=args.durable),
+            "Verdicts wait meanwhile" if patient else "Few verdicts are kept, in memory",
+            None if patient else lambda: open_store(None, _limits(args, None)),
+        )
+
+    @property
+    def store(self) -> Store | None:
+        """What is in use now."""
+        return self._reopening.now
+
+    @property
+    def broken(self) -> bool:
+        """Whether it is not what the arguments ask for."""
+        return self._reopening.gone is not None
 
     async def ask(self, ask: Callable[[Store], Awaitable[T]]) -> T:
         """What the store answers; raises :class:`StoreError`."""
-        store = self.store or await self._again()
-        try:
-            return await ask(store)
-        except TooLong:  # the store is well
-            raise
-        except StoreError as error:
-            self._metrics.failures.inc()
-            self._tell(error)
-            if error.lasting and store is self.store:
-                self._broke(error)
-                asyncio.get_running_loop().run_in_executor(None, store.close)
-            raise
+
+        async def counted(store: Store) -> T:
+            try:
+                return await ask(store)
+            except TooLong:  # the store is well
+                raise
+            except StoreError:
+                self._metrics.failures.inc()
+                raise
+
+        return await self._reopening.ask(counted)
 
     def well(self) -> None:
         """Verdicts were written: trouble from now on is news."""
-        self._problem = ""
+        self._reopening.well()
 
     def close(self) -> None:
         """Nothing may be asked after it."""
-        if self.store is not None:
-            self.store.close()
+        self._reopening.close()
 
-    def _broke(self, error: StoreError) -> None:
-        self._metrics.degraded.set(1)
-        self._tell(error)
-        self.store, self._gone = None, error
-        if not self._patient:
-            LOG.error("verdicts are kept in memory from now on, and few of them")
-            self.store = open_store(None, _limits(self._args, None))
 
-    def _tell(self, error: StoreError) -> None:
-        if str(error) != self._problem:
-            self._problem = str(error)
-            LOG.error("%s. Verdicts wait meanwhile", error)
+class OpenedAlertLog(SqlAlertLog):
+    """The alert log of the arguments; what is to become alerts waits until it can be used."""
 
-    def _opened(self) -> Store:
-        where = self._args.database or self._args.store_dir
-        return open_store(where, _limits(self._args, where), durable=self._args.durable)
+    def __init__(self, args: RecorderArgs) -> None:
+        where = args.database or args.store_dir
+        self._reopening = Reopening(lambda: open_alert_tables(where), "Alerts wait meanwhile")
+        super().__init__(ReopenedTables(self._reopening))
 
-    async def _again(self) -> Store:
-        """The store that broke, once it was mended."""
-        async with self._opening:
-            if self.store is None:
-                if self._gone is not None and time.monotonic() < self._open_s:
-                    raise self._gone
-                self._open_s = time.monotonic() + OPEN_PAUSE_S
-                try:
-                    self.store = await asyncio.to_thread(self._opened)
-                except StoreError as error:
-                    self._gone = error
-                    raise
-                self._metrics.degraded.set(0)
-                LOG.warning("the store is open again")
-            return self.store
+    @property
+    def broken(self) -> bool:
+        """Whether it cannot be used now."""
+        return self._reopening.gone is not None
+
+
+class ReopenedTables:
+    """Follows ``talks.Tables``."""
+
+    def __init__(self, reopening: Reopening[Tables]) -> None:
+        self._reopening = reopening
+
+    async def write(self, talk: Talk[T]) -> T:
+        written = await self._reopening.ask(lambda tables: tables.write(talk))
+        self._reopening.well()
+        return written
+
+    async def read(self, talk: Talk[T]) -> T:
+        return await self._reopening.ask(lambda tables: tables.read(talk))
+
+    def close(self) -> None:
+        self._reopening.close()
 
 
 def _limits(args: RecorderArgs, where: str | None) -> Limits:

@@ -25,7 +25,7 @@ from services import opinions
 from services.alerting import Alerts
 from services.backlog import Backlog
 from services.intake import Intake
-from services.opened import OpenedStore, RecorderArgs
+from services.opened import OpenedAlertLog, OpenedStore, RecorderArgs
 from services.recent import Recent
 from services.recorder_metrics import RecorderMetrics
 from services.records import kept_of, only
@@ -42,7 +42,6 @@ from services.storage.base import (
     VerdictQuery,
 )
 from services.storage.errors import StoreError
-from services.storage.opening import open_alert_log
 from services.storage.spool import SPOOL_NAME, Spool
 from services.telemetry import Tracing
 from services.watching import Watch
@@ -52,7 +51,6 @@ __all__ = ["Recorder", "RecorderArgs"]
 
 LOG = logging.getLogger("ztad.recorder")
 
-S = TypeVar("S")
 T = TypeVar("T")
 
 DAYS_FILE_NAME = "active-users"
@@ -83,10 +81,9 @@ class Recorder:
         self._watch = Watch(
             self._metrics, Tracing(enabled=tracing), folder and folder / DAYS_FILE_NAME
         )
-        log = self._opened(args.database or args.store_dir, open_alert_log)
+        self._log = OpenedAlertLog(args)
         rules = Path(args.alert_rules) if args.alert_rules else None
-        self._log = log
-        self._alerts = Alerts(rules, log, self._watch.alerting)
+        self._alerts = Alerts(rules, self._log, self._watch.alerting)
         append = self._backlog.append if self._backlog else self._write
         self._intake = Intake(append, self._trim, self._metrics.write.observe)
         self._recent = Recent()
@@ -225,6 +222,7 @@ class Recorder:
             alerts = await self._alerts.metrics()
         except StoreError as error:
             LOG.debug("not all metrics can be told: %s", error)
+        self._metrics.degraded.set(self._store.broken or self._log.broken)
         return self._watch.page() + alerts
 
     # Alerts: what ``services.routes.alerts`` asks
@@ -356,15 +354,6 @@ class Recorder:
         await self._alerts.offer(recorded)
         await self._ask(lambda store: store.offered(place))
         return True
-
-    def _opened(self, where: str | None, make: Callable[[str | None], S]) -> S:
-        """What ``make`` opens; if it cannot be, the same in memory."""
-        try:
-            return make(where)
-        except StoreError as error:
-            LOG.error("%s. Until then it is kept in memory, and little of it", error)
-            self._metrics.degraded.set(1)
-            return make(None)
 
 
 def _flagged(batches: Sequence[Recorded]) -> list[Recorded]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from services.storage.alert_log import SqlAlertLog, SqliteAlertLog
+from services.storage.alert_log import SqlAlertLog
 from services.storage.base import Limits, Store
+from services.storage.migrations.chain import ALERTS
 from services.storage.postgres.address import is_postgres
+from services.storage.talks import SqliteTables, Tables
 from services.storage.verdicts import SqliteStore
 
 VERDICTS_FILE_NAME = "verdicts.db"
@@ -33,10 +35,15 @@ def open_store(where: str | None, limits: Limits, *, durable: bool = False) -> S
 
 def open_alert_log(where: str | None) -> SqlAlertLog:
     """The alert log in the same place; opened, and raises, as :func:`open_store`."""
-    if where is None:
-        return SqliteAlertLog(None)
-    if not is_postgres(where):
-        return SqliteAlertLog(Path(where) / ALERTS_FILE_NAME)
-    from services.storage.postgres.alert_log import PostgresAlertLog
+    return SqlAlertLog(open_alert_tables(where))
 
-    return PostgresAlertLog(where)
+
+def open_alert_tables(where: str | None) -> Tables:
+    """The tables of the alert log alone."""
+    if where is None:
+        return SqliteTables(None, ALERTS)
+    if not is_postgres(where):
+        return SqliteTables(Path(where) / ALERTS_FILE_NAME, ALERTS)
+    from services.storage.postgres.alert_log import PostgresTables
+
+    return PostgresTables(where)

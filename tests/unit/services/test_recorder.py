@@ -20,6 +20,7 @@ from services import backlog, opened
 from services import recorder as recorders
 from services.recent import Recent
 from services.recorder import Recorder, RecorderArgs
+from services.storage import reopening
 from services.storage.base import Limits, VerdictQuery
 from services.storage.errors import StoreError, TooLong
 from services.storage.verdicts import SqliteStore
@@ -224,15 +225,11 @@ def of_later_schema(path: Path) -> bytes:
 
 
 @pytest.mark.parametrize("spoil", [damaged, of_later_schema])
-@pytest.mark.parametrize("file", ["verdicts.db", "alerts.db"])
 def test_a_file_that_cannot_be_used_stops_nobody(
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
-    spoil: Callable[[Path], bytes],
-    file: str,
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, spoil: Callable[[Path], bytes]
 ) -> None:
-    """It is left as it is, the log names it and what to do, and everything works in memory."""
-    content = spoil(tmp_path / file)
+    """It is left as it is, the log names it and what to do, and verdicts wait on the disk."""
+    content = spoil(tmp_path / "verdicts.db")
 
     async def talk() -> None:
         async with running(tmp_path) as recorder:
@@ -242,9 +239,46 @@ def test_a_file_that_cannot_be_used_stops_nobody(
             assert await metric(recorder, "ztad_store_degraded") == 1
 
     run(talk)
-    (line,) = (each.getMessage() for each in caplog.records if file in each.getMessage())
+    told = (each.getMessage() for each in caplog.records)
+    (line,) = (each for each in told if "verdicts.db" in each)
     assert "move the file" in line
-    assert (tmp_path / file).read_bytes() == content
+    assert (tmp_path / "verdicts.db").read_bytes() == content
+
+
+@pytest.mark.parametrize("spoil", [damaged, of_later_schema])
+def test_no_alert_is_lost_while_their_file_cannot_be_used(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    spoil: Callable[[Path], bytes],
+) -> None:
+    """Verdicts are recorded; what is to become alerts waits, over a restart, until it is mended."""
+    monkeypatch.setattr(recorders, "OFFER_PAUSE_S", 0.001)
+    monkeypatch.setattr(reopening, "OPEN_PAUSE_S", 0)
+    path = tmp_path / "alerts.db"
+    content = spoil(path)
+
+    async def talk() -> None:
+        async with running(tmp_path) as recorder:
+            assert await recorder.record([batch(verdict("a"), FLAGGED)])
+            with pytest.raises(StoreError, match="move the file"):
+                await recorder.alerts(AlertQuery())
+            await until_metric(recorder, "ztad_store_unoffered", 1)
+            assert await metric(recorder, "ztad_store_degraded") == 1
+        async with running(tmp_path) as recorder:
+            await until_metric(recorder, "ztad_store_unoffered", 1)
+            assert path.read_bytes() == content
+            path.rename(tmp_path / "damaged")
+            await until_metric(recorder, "ztad_store_unoffered", 0)
+            assert await metric(recorder, "ztad_store_degraded") == 0
+            assert len(await alerts(recorder)) == 1
+        async with running(tmp_path) as recorder:
+            assert len(await alerts(recorder)) == 1
+
+    run(talk)
+    told = [each.getMessage() for each in caplog.records if "alerts.db" in each.getMessage()]
+    assert len([each for each in told if "Alerts wait meanwhile" in each]) == 2  # once a start
+    assert "open again" in told[-1]
 
 
 def moved_away(folder: Path) -> None:
@@ -252,7 +286,7 @@ def moved_away(folder: Path) -> None:
         file.rename(folder / f"damaged-{file.name}")
 
 
-def unusable() -> int:
+def unusable(*_: object, **__: object) -> int:
     raise StoreError("verdicts.db", "is damaged", "move the file away", lasting=True)
 
 
@@ -260,7 +294,7 @@ def test_a_file_that_is_damaged_meanwhile(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Verdicts wait on the disk and alerts are made, until somebody moves the file away."""
-    monkeypatch.setattr(opened, "OPEN_PAUSE_S", 0)
+    monkeypatch.setattr(reopening, "OPEN_PAUSE_S", 0)
     monkeypatch.setattr(backlog, "LEAST_PAUSE_S", 0.001)
     path = tmp_path / "verdicts.db"
 
@@ -272,7 +306,7 @@ def test_a_file_that_is_damaged_meanwhile(
                 return unusable()
 
             monkeypatch.setattr(recorder._store.store, "append", broken)
-            monkeypatch.setattr(recorder._store, "_opened", unusable)
+            monkeypatch.setattr(opened, "open_store", unusable)
             assert await recorder.record([batch(FLAGGED)])
             assert await recorder.first(["a", "b"]) == {"b": encoded(FLAGGED)}
             kept = await recorder.get("b")
