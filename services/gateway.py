@@ -28,6 +28,7 @@ from services.metrics import SHED_STATUSES, GatewayMetrics
 from services.pipeline import Pipeline, StageUnavailable
 from services.recording import NotKept
 from services.routes.base import Request, Route, Router
+from services.routes.consumers import Workers
 from services.routes.events import Events, Lookups
 from services.routes.models import Models
 from services.routes.pages import Pages
@@ -64,13 +65,14 @@ class GatewayApp:
     ) -> None:
         variants = Variants(metrics)
         pipeline.shadow.told = variants.judged
+        self._models = Models(book, pipeline, variants)
         scoring = Scoring(pipeline, tracing, metrics, variants)
         self._router = Router(
             [
                 *scoring.routes(),
                 *Pages(pipeline).routes(),
                 *Events(pipeline, lookups, book.fetched).routes(),
-                *Models(book, pipeline, variants).routes(),
+                *self._models.routes(),
                 *routes,
             ]
         )
@@ -102,6 +104,10 @@ class GatewayApp:
         self._background.append(work)
         if ending is not None:
             self._endings.append(ending)
+
+    def count_streamed(self, workers: Workers) -> None:
+        """Have ``GET /v1/models`` tell what stream workers judged as well."""
+        self._models.workers = workers
 
     def start(self) -> None:
         """Begin recording verdicts and flushing what may be learned, in the background."""

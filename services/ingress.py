@@ -82,6 +82,8 @@ class _Gateway:
             ],
             unavailable=UNREACHABLE,
         )
+        if counted is not None:
+            self._app.count_streamed(counted)
         self._app.accompany(feedback.follow)
         self._app.accompany(audit.run, audit.emptied)
 

@@ -80,6 +80,9 @@ MetricName = Literal[
     "ztad_stream_consumed_total",
     "ztad_stream_events_total",
     "ztad_stream_dead_letters_total",
+    "ztad_stream_variant_events_total",
+    "ztad_stream_variant_scores_total",
+    "ztad_stream_flagged_events_total",
     "ztad_stream_lag_events",
     "ztad_stream_in_flight",
     "ztad_stream_paused",
@@ -207,6 +210,17 @@ STREAM: dict[MetricName, Family] = {
         "Events of the topic by what became of them, durable and written", ("outcome",)
     ),
     "ztad_stream_dead_letters_total": Family("Messages that became dead letters", ("reason",)),
+    "ztad_stream_variant_events_total": Family(
+        "Events of the topic by who judged them, and how", ("variant", "version", "outcome")
+    ),
+    "ztad_stream_variant_scores_total": Family(
+        "Events of the topic by who judged them, and how rare they are: one in 10^decade",
+        ("variant", "version", "decade"),
+    ),
+    "ztad_stream_flagged_events_total": Family(
+        "Events of the topic over the threshold, by severity and first reason",
+        ("severity", "reason"),
+    ),
     "ztad_stream_lag_events": Family(
         "Messages of a partition that are not committed", ("topic", "partition")
     ),

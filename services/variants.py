@@ -12,7 +12,7 @@ import numpy as np
 from ensemble.decision import MOST_DECADES
 from ensemble.scorer import ensemble_of
 from models.bundle import Bundle
-from services.metrics import GatewayMetrics
+from services.metrics import GatewayMetrics, MetricName, Values
 from services.pipeline import Scored
 from services.routing import Live, Routing
 from services.shadow import Shadow
@@ -62,14 +62,19 @@ class Variants:
         own.seconds.append(took_s)
 
     def document(
-        self, routing: Routing, bundles: Mapping[str, Bundle], shadow: Shadow
+        self,
+        routing: Routing,
+        bundles: Mapping[str, Bundle],
+        shadow: Shadow,
+        streamed: Mapping[MetricName, Values] | None,
     ) -> dict[str, Any]:
-        """The answer of ``GET /v1/models``."""
+        """The answer of ``GET /v1/models``; ``streamed`` is what stream workers count together,
+        None while they do not tell."""
         variants: dict[str, dict[str, Any]] = {
             live.variant: {
                 **_told(bundles[live.version]),
                 "weight": live.weight,
-                "since_start": self._since_start(live.variant, live.version),
+                "since_start": self._since_start(live.variant, live.version, streamed),
             }
             for live in routing.everyone
         }
@@ -77,18 +82,39 @@ class Variants:
             variants["shadow"]["since_start"]["shed"] = shadow.shed
         return {"revision": routing.revision, "variants": variants}
 
-    def _since_start(self, variant: str, version: str) -> dict[str, Any]:
+    def _since_start(
+        self, variant: str, version: str, streamed: Mapping[MetricName, Values] | None
+    ) -> dict[str, Any]:
+        """Times are those of requests alone: what is read from a topic is waited for by nobody."""
         own = self._counts.get((variant, version), _Counts())
+        told = streamed or {}
+        theirs = _of(variant, version, told.get("ztad_stream_variant_events_total", ()))
+        rare = _of(variant, version, told.get("ztad_stream_variant_scores_total", ()))
+        from_topics = int(sum(theirs.values()))
+        events = own.events + from_topics
+        alerts = own.alerts + int(theirs.get("alert", 0))
         seconds = np.array(own.seconds)
         quantiles = np.quantile(seconds, (0.5, 0.95)) * 1000 if len(seconds) else (0.0, 0.0)
         return {
-            "events": own.events,
-            "alerts": own.alerts,
-            "alert_rate": own.alerts / own.events if own.events else 0.0,
+            "events": events,
+            "events_from_topics": None if streamed is None else from_topics,
+            "alerts": alerts,
+            "alert_rate": alerts / events if events else 0.0,
             "p50_ms": round(float(quantiles[0]), 3),
             "p95_ms": round(float(quantiles[1]), 3),
-            "score_decades": own.decades,
+            "score_decades": [
+                count + int(rare.get(str(decade), 0)) for decade, count in enumerate(own.decades)
+            ],
         }
+
+
+def _of(variant: str, version: str, values: Values) -> dict[str, float]:
+    """What was counted of a version, by the last label.
+
+    >>> _of("champion", "v1", [(("champion", "v1", "alert"), 2), (("shadow", "v2", "alert"), 1)])
+    {'alert': 2}
+    """
+    return {labels[2]: value for labels, value in values if labels[:2] == (variant, version)}
 
 
 def _told(bundle: Bundle) -> dict[str, Any]:

@@ -171,6 +171,18 @@ ROWS: dict[str, list[Panel]] = {
             "{{outcome}}": "max by (outcome) (increase(ztad_stream_rebalances_total[1h]))",
             "attempts made again": "max(increase(ztad_stream_retries_total[1h]))",
         }, "An hour."),
+        Panel("Who judged events of topics", "eps", {
+            "{{variant}} {{version}} {{outcome}}":
+                "max by (variant, version, outcome) (rate(ztad_stream_variant_events_total[5m]))",
+        }),
+        Panel("How rare events of topics are", "short", {
+            "{{version}} one in 10^{{decade}}":
+                "max by (version, decade) (increase(ztad_stream_variant_scores_total[1h]))",
+        }, "An hour; one in ten ordinary events belongs to each step beyond the one before."),
+        Panel("Events of topics over the threshold", "short", {
+            "{{severity}} {{reason}}":
+                "max by (severity, reason) (increase(ztad_stream_flagged_events_total[1h]))",
+        }, "An hour, by severity and first reason."),
     ],
     "Alerts": [
         Panel("Alerts opened", "short", {

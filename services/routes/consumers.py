@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +16,24 @@ from services.routes.base import Request, Route
 from services.streaming.counts import State
 from services.streaming.metrics import Told
 
+LOG = logging.getLogger("ztad.metrics")
+
+#: Stream workers have this long to tell what they count, seconds.
+WORKERS_WITHIN_S = 1.0
+
+Workers = Callable[[], Awaitable[list[Told]]]
+"""Asks every stream worker what it counts."""
+
+
+async def counted(workers: Workers) -> list[Told]:
+    """What stream workers count; of none of them while one does not answer in time."""
+    try:
+        async with asyncio.timeout(WORKERS_WITHIN_S):
+            return await workers()
+    except Exception as error:  # noqa: BLE001 - whatever it is, the rest is told
+        LOG.debug("the stream workers do not tell metrics: %s", type(error).__name__)
+        return []
+
 
 @dataclass(frozen=True, slots=True)
 class ConsumerLookups:
@@ -21,7 +41,7 @@ class ConsumerLookups:
 
     state: Callable[[], Awaitable[list[State]]]
     close_fuse: Callable[[], Awaitable[list[State]]]
-    metrics: Callable[[], Awaitable[list[Told]]]
+    metrics: Workers
 
 
 class ConsumerRoutes:

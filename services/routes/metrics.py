@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 
 from ensemble.scorer import ensemble_of
 from services.book import RoutingBook
@@ -13,12 +11,11 @@ from services.metrics import GatewayMetrics, MetricName, Values, labelled
 from services.pipeline import Pipeline
 from services.recording import Call, called
 from services.routes.base import Request, Route
-from services.streaming.metrics import Told, together
+from services.routes.consumers import Workers, counted
+from services.streaming.metrics import together
 
 LOG = logging.getLogger("ztad.metrics")
 
-#: Stream workers have this long to tell theirs, seconds.
-WORKERS_WITHIN_S = 1.0
 #: The Recorder has this long to tell its metrics, seconds; a scrape does not wait longer for it.
 RECORDER_WITHIN_S = 1.0
 
@@ -36,7 +33,7 @@ class MetricsPage:
         book: RoutingBook,
         metrics: GatewayMetrics,
         recorder: Call,
-        workers: Callable[[], Awaitable[list[Told]]] | None = None,
+        workers: Workers | None = None,
     ) -> None:
         self._pipeline = pipeline
         self._book = book
@@ -59,12 +56,7 @@ class MetricsPage:
     async def _streamed(self) -> dict[MetricName, Values]:
         if self._workers is None:
             return {}
-        try:
-            async with asyncio.timeout(WORKERS_WITHIN_S):
-                pages = await self._workers()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the rest is told
-            LOG.debug("the stream workers do not tell metrics: %s", type(error).__name__)
-            pages = []
+        pages = await counted(self._workers)
         self._metrics.up.labels("stream_worker").set(bool(pages))
         return together(pages)
 

@@ -10,7 +10,9 @@ from services.book import RoutingBook
 from services.http import JSON, HttpError, Response
 from services.pipeline import Pipeline
 from services.routes.base import Request, Route
+from services.routes.consumers import Workers, counted
 from services.routing import RoutingError, StaleRevision, describe
+from services.streaming.metrics import together
 from services.variants import Variants
 
 _WEIGHTED = {
@@ -46,6 +48,8 @@ class Models:
         self._book = book
         self._pipeline = pipeline
         self._variants = variants
+        #: Asks for what was judged of topics; None where no stream is configured.
+        self.workers: Workers | None = None
 
     def routes(self) -> list[Route]:
         return [
@@ -60,7 +64,8 @@ class Models:
             bundles = await self._book.described()
         except RoutingError as error:
             raise HttpError(503, error.field, error.message, retry_after_s=10) from None
-        told = self._variants.document(self._book.routing, bundles, self._pipeline.shadow)
+        streamed = {} if self.workers is None else together(await counted(self.workers)) or None
+        told = self._variants.document(self._book.routing, bundles, self._pipeline.shadow, streamed)
         return Response(200, msgspec.json.encode(told))
 
     async def routing(self, request: Request) -> Response:

@@ -64,6 +64,7 @@ class StreamWorker:
             name=serve.get_replica_context().replica_id.unique_id,
             tracing=tracing,
         )
+        pipeline.shadow.told = self._worker.counts.judged
         self._working = asyncio.ensure_future(self._worker.run())
         self._beside = [
             asyncio.ensure_future(work()) for work in (*pipeline.background, book.follow)

@@ -23,6 +23,9 @@ def told(counts: Counts, state: State) -> Told:
         "ztad_stream_consumed_total": [((), counts.consumed)],
         "ztad_stream_events_total": _labelled(counts.events, ("ordinary", "alert", "duplicate")),
         "ztad_stream_dead_letters_total": _labelled(counts.letters, REASONS),
+        "ztad_stream_variant_events_total": list(counts.variants.items()),
+        "ztad_stream_variant_scores_total": list(counts.decades.items()),
+        "ztad_stream_flagged_events_total": list(counts.flagged.items()),
         "ztad_stream_lag_events": [
             ((topic, number), lag)
             for (topic, _, number), lag in (

@@ -94,8 +94,11 @@ def test_every_event_gets_its_verdict_in_the_topics(broker: Broker, name: str) -
         plain = event(args, "good")
         traced = Outgoing(args.events, plain.value, b"k", [("traceparent", TRACE.encode())])
         await write(broker, args.events, traced, event(args, "evil-1", "bob"))
-        async with working(broker, graph, args):
-            await until(lambda: len(graph.recorded) == 2)
+        async with working(broker, graph, args) as worker:
+            await until(lambda: worker.counts.events.total() == 2)
+        assert worker.counts.variants == {
+            ("champion", "v1", "ordinary"): 1, ("champion", "v1", "alert"): 1
+        }  # fmt: skip
         verdicts = {header(each, "event_id"): each for each in await read(broker, args.verdicts)}
         assert set(verdicts) == {"good", "evil-1"}
         assert verdicts["good"].value == graph.recorded["good"]
