@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import starmap
 
 import msgspec
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from ensemble.calibration import Calibration
 from ensemble.combine import HEEDING, Method, combine, surprise
 from ensemble.reasons import COMBINATION, KNOWN_ATTACKER, REASONS, reasons
-from ensemble.verdict import Reason, Verdict, decide
+from ensemble.verdict import RANKS, Reason, Verdict, decide
 from preprocessing.event import AuthKind
 from preprocessing.features import DEFAULT_WINDOWS, Windows
 from preprocessing.prepare import Context, Lens
@@ -130,8 +131,7 @@ class Ensemble:
         if context.marked:
             most = (1.0 - np.array(self.spec.thresholds(context))[context.marked]) / KNOWN_TIMES
             exceedance[context.marked] = np.minimum(exceedance[context.marked], most)
-        calibrated = (1.0 - exceedances).T.tolist()
-        verdicts = self._verdicts(features, context, names, calibrated, exceedance, origin)
+        verdicts = self._verdicts(features, context, names, exceedances, exceedance, origin)
         return Decided(
             verdicts, _learnable(context, verdicts), _decades(exceedance), _counted(verdicts)
         )
@@ -149,43 +149,40 @@ class Ensemble:
         features: NDArray[np.float32],
         context: Context,
         names: list[str],
-        calibrated: list[list[float]],
+        exceedances: Values,
         exceedance: Values,
         origin: Origin,
     ) -> list[Verdict]:
+        """Column by column, and each verdict from its row of them: in the order of its fields."""
+        rows = len(exceedance)
         thresholds = self.spec.thresholds(context)
-        degraded = not self._counted.issubset(names)
-        late, learning = frozenset(context.late), frozenset(context.learning)
-        duplicate = frozenset(context.duplicate)
-        traces = origin.trace_ids or [""] * len(context.event_ids)
-        verdicts = []
-        for row, share in enumerate(exceedance.tolist()):
-            flagged, severity = decide(share, thresholds[row])
-            verdicts.append(
-                Verdict(
-                    event_id=context.event_ids[row],
-                    user_id=context.user_ids[row],
-                    score=1.0 - share,
-                    is_anomaly=flagged,
-                    threshold=thresholds[row],
-                    severity=severity,
-                    reasons=self._reasons(features[row], context, row) if flagged else (),
-                    detectors=dict(zip(names, calibrated[row], strict=True)),
-                    variant=origin.variant,
-                    model_version=origin.version,
-                    degraded=degraded,
-                    learning=row in learning,
-                    late=row in late,
-                    duplicate=row in duplicate,
-                    trace_id=traces[row],
-                )
-            )
-        return verdicts
+        ranks = decide(exceedance, thresholds)
+        told: list[tuple[Reason, ...]] = [()] * rows
+        for row in np.flatnonzero(ranks).tolist():
+            told[row] = self._reasons(features[row], context, row)
+        columns = (
+            context.event_ids,
+            context.user_ids,
+            (1.0 - exceedance).tolist(),
+            (ranks > 0).tolist(),
+            thresholds,
+            [RANKS[rank] for rank in ranks.tolist()],
+            told,
+            [dict(zip(names, row, strict=True)) for row in (1.0 - exceedances).T.tolist()],
+            [origin.variant] * rows,
+            [origin.version] * rows,
+            [not self._counted.issubset(names)] * rows,
+            _marks(context.learning, rows),
+            _marks(context.late, rows),
+            _marks(context.duplicate, rows),
+            origin.trace_ids or [""] * rows,
+        )
+        return list(starmap(Verdict, zip(*columns, strict=True)))
 
     def _reasons(
         self, values: NDArray[np.float32], context: Context, row: int
     ) -> tuple[Reason, ...]:
-        evidence = context.evidence.get(row)
+        evidence = context.shown(row)
         if row in context.marked:
             attack = REASONS[KNOWN_ATTACKER].attack
             text = "an analyst found an attacker in this user's name who used the same"
@@ -197,6 +194,14 @@ class Ensemble:
         text = "every value is in its usual range; their combination is not"
         attack = REASONS[COMBINATION].attack
         return (Reason(COMBINATION, text, "the combination", "usual values alone", attack, 1.0),)
+
+
+def _marks(marked: Sequence[int], rows: int) -> list[bool]:
+    """For each row whether it is listed."""
+    marks = [False] * rows
+    for row in marked:
+        marks[row] = True
+    return marks
 
 
 def _decades(exceedance: Values) -> list[int]:
@@ -216,10 +221,10 @@ def _first_code(verdict: Verdict) -> str:
 def _learnable(context: Context, verdicts: list[Verdict]) -> list[str]:
     """Ids that may join the baseline: what is not flagged, and for users still in learning mode
     whatever is not plainly an attack, or their baseline could never begin."""
-    blatant = frozenset(context.blatant)
-    return [
-        verdict.event_id
-        for row, verdict in enumerate(verdicts)
-        if not (verdict.late or verdict.duplicate)
-        and (not verdict.is_anomaly or (verdict.learning and row not in blatant))
-    ]
+    kept = {*context.late, *context.duplicate}
+    learning, blatant = frozenset(context.learning), frozenset(context.blatant)
+    for row, verdict in enumerate(verdicts):
+        if verdict.is_anomaly and (row in blatant or row not in learning):
+            kept.add(row)
+    ids = context.event_ids
+    return [event_id for row, event_id in enumerate(ids) if row not in kept] if kept else ids

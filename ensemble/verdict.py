@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 import msgspec
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 Severity = Literal["info", "low", "medium", "high", "critical"]
 
@@ -17,6 +19,8 @@ SEVERITIES: tuple[tuple[float, Severity], ...] = (
     (3.0, "medium"),
     (1.0, "low"),
 )
+#: Every severity, the mildest first; the first one is flagged for nobody.
+RANKS: tuple[Severity, ...] = ("info", *(severity for _, severity in reversed(SEVERITIES)))
 
 
 class Reason(msgspec.Struct, frozen=True, gc=False):
@@ -30,7 +34,7 @@ class Reason(msgspec.Struct, frozen=True, gc=False):
     weight: float
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class Verdict(msgspec.Struct, frozen=True, gc=False):
     """The keys of the wire format. ``score`` and ``threshold`` are in (0, 1); the threshold is that
     of the event's ``auth_kind``."""
 
@@ -51,14 +55,13 @@ class Verdict(msgspec.Struct, frozen=True):
     trace_id: str = ""
 
 
-def decide(exceedance: float, threshold: float) -> tuple[bool, Severity]:
-    """Whether an event is over the threshold, and how severe.
+def decide(exceedance: ArrayLike, threshold: ArrayLike) -> NDArray[np.intp]:
+    """How severe each event is, as its place in ``RANKS``; 0 is not over its threshold.
 
-    >>> decide(0.01, 0.997), decide(0.002, 0.997), decide(2e-4, 0.997)
-    ((False, 'info'), (True, 'low'), (True, 'high'))
+    >>> decide([0.01, 0.002, 2e-4], 0.997).tolist()
+    [0, 1, 3]
     """
-    times = (1.0 - threshold) / exceedance
-    for least, severity in SEVERITIES:
-        if times > least:
-            return True, severity
-    return False, "info"
+    times = (1.0 - np.asarray(threshold)) / np.asarray(exceedance)
+    over = [times > least for least, _ in SEVERITIES]
+    ranks: NDArray[np.intp] = np.sum(over, axis=0, dtype=np.intp)
+    return ranks

@@ -19,11 +19,11 @@ from preprocessing.surprise import Surprise, arresting, notable
 class Context(msgspec.Struct, array_like=True, frozen=True):
     """What is known of n events besides their features; travels as bytes.
 
-    ``evidence`` maps the row of every notable event to its evidence; ``late``, ``learning``,
-    ``duplicate``, ``blatant`` (with a value that is never ordinary, or of somebody back after long
-    absence: not learned when flagged) and ``marked`` (an attacker's whom an analyst has found) list
-    rows. ``stamps`` are seconds since the epoch, ``addresses`` source addresses or empty, ``kinds``
-    the ``auth_kind`` of each event.
+    ``evidence`` maps the row of every notable event to its encoded :class:`Evidence`, which few
+    verdicts need. ``late``, ``learning``, ``duplicate``, ``blatant`` (with a value that is never
+    ordinary, or of somebody back after long absence: not learned when flagged) and ``marked`` (an
+    attacker's whom an analyst has found) list rows. ``stamps`` are seconds since the epoch,
+    ``addresses`` source addresses or empty, ``kinds`` the ``auth_kind`` of each event.
     """
 
     event_ids: list[str]
@@ -32,14 +32,19 @@ class Context(msgspec.Struct, array_like=True, frozen=True):
     learning: list[int]
     duplicate: list[int]
     blatant: list[int]
-    evidence: dict[int, Evidence]
+    evidence: dict[int, bytes]
     stamps: list[float] = []
     addresses: list[str] = []
     marked: list[int] = []
     kinds: list[AuthKind] = []
 
+    def shown(self, row: int) -> Evidence | None:
+        """The evidence of a row, if there is any."""
+        encoded = self.evidence.get(row)
+        return None if encoded is None else _EVIDENCE.decode(encoded)
+
     def encode(self) -> bytes:
-        return msgspec.msgpack.encode(self)
+        return _ENCODE(self)
 
     @classmethod
     def decode(cls, data: bytes) -> Context:
@@ -47,6 +52,8 @@ class Context(msgspec.Struct, array_like=True, frozen=True):
 
 
 _CONTEXT = msgspec.msgpack.Decoder(Context)
+_EVIDENCE = msgspec.msgpack.Decoder(Evidence)
+_ENCODE = msgspec.msgpack.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +126,7 @@ class Observed:
             blatant=sorted(
                 {*np.flatnonzero(~plain(values)).tolist(), *_among(facts.returned, rows)}
             ),
-            evidence=evidence,
+            evidence={row: _ENCODE(one) for row, one in evidence.items()},
             stamps=[event.timestamp.timestamp() for event in events],
             addresses=[event.source_ip or "" for event in events],
             marked=_among(facts.marked, rows),

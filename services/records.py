@@ -14,7 +14,7 @@ from services.wire import Judged, Part, Recorded
 
 
 class _Kept(msgspec.Struct, array_like=True, frozen=True):
-    """As ``preprocessing.prepare.Context``, with the evidence left as it came."""
+    """What is kept of a ``preprocessing.prepare.Context``."""
 
     event_ids: list[str]
     user_ids: list[str]
@@ -22,7 +22,7 @@ class _Kept(msgspec.Struct, array_like=True, frozen=True):
     learning: list[int]
     duplicate: list[int]
     blatant: list[int]
-    evidence: dict[int, msgspec.Raw]
+    evidence: dict[int, bytes]
     stamps: list[float]
     addresses: list[str]
 
@@ -51,7 +51,7 @@ def recorded(
         values=part.values,
         stamps=np.array(kept.stamps).tobytes(),
         addresses=kept.addresses,
-        evidence={row: bytes(raw) for row, raw in kept.evidence.items()},
+        evidence=kept.evidence,
         alerts=judged.alerts,
         shadow=live.variant == "shadow",
         version=live.version,

@@ -94,7 +94,7 @@ class Judge:
     def flagged(self, surprise: Values, asked: Asked) -> NDArray[np.bool_]:
         """Which surprises are over the threshold that the event was held against."""
         threshold = asked.verdict.threshold
-        return np.array([decide(share, threshold)[0] for share in self.share(surprise).tolist()])
+        return decide(self.share(surprise), threshold) > 0
 
     def described(self, play: Features, contributions: Values) -> list[dict[str, Any]]:
         """Every player with its contribution, the largest first."""

@@ -18,8 +18,7 @@ def scored(scorer: Scorer, events: Sequence[AuthEvent], version: str, now_s: flo
     raw = scorer.raw(seen.views)
     decided = scorer.ensemble.decide(seen.features, seen.context, raw, Origin(version))
     scorer.history.learn(decided.learn)
-    evidence = seen.context.evidence
     return [
-        Asked(verdict, seen.features[row], evidence.get(row))
+        Asked(verdict, seen.features[row], seen.context.shown(row))
         for row, verdict in enumerate(decided.verdicts)
     ]

@@ -73,7 +73,7 @@ def _scored(scorer: Scorer, version: str, events: Sequence[AuthEvent]) -> list[S
             event,
             b',"score":' + msgspec.json.encode(verdict).partition(b',"score":')[2],
             prepared.features[row].tobytes(),
-            _encode(evidence[row]) if row in evidence else None,
+            evidence.get(row),
             verdict.is_anomaly,
         )
         for row, (event, verdict) in enumerate(zip(events, decided.verdicts, strict=True))

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from ensemble.comparison import MOST_EXAMPLES, Comparison, Judged
-from ensemble.verdict import Reason, Verdict, decide
+from ensemble.verdict import RANKS, Reason, Verdict, decide
 from preprocessing.event import AuthEvent
 
 THRESHOLD = 0.9
@@ -16,15 +16,15 @@ def event(number: int, user: str = "ann") -> AuthEvent:
 
 
 def verdict(of: AuthEvent, score: float, *codes: str, duplicate: bool = False) -> Verdict:
-    flagged, severity = decide(max(1.0 - score, 1e-20), THRESHOLD)
+    rank = int(decide(max(1.0 - score, 1e-20), THRESHOLD))
     reasons = [Reason(code, f"because of {code}", "", "", "T1078", 0.5) for code in codes]
     return Verdict(
         event_id=of.event_id,
         user_id=of.user_id,
         score=score,
-        is_anomaly=flagged,
+        is_anomaly=rank > 0,
         threshold=THRESHOLD,
-        severity=severity,
+        severity=RANKS[rank],
         reasons=tuple(reasons),
         detectors={},
         variant="champion",

@@ -62,7 +62,7 @@ class Case:
             learning=self.learning,
             duplicate=self.duplicate,
             blatant=self.blatant,
-            evidence=self.evidence,
+            evidence={row: msgspec.msgpack.encode(one) for row, one in self.evidence.items()},
         )
 
     def decided(self, *names: str, origin: Origin | None = None) -> Decided:

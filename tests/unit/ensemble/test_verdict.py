@@ -4,7 +4,7 @@ import re
 import msgspec
 import pytest
 
-from ensemble.verdict import SEVERITIES, Reason, Verdict, decide
+from ensemble.verdict import RANKS, SEVERITIES, Reason, Severity, Verdict, decide
 
 REASON = Reason("impossible_travel", "9,940 km in 40 min", "Singapore", "Berlin", "T1078", 0.61)
 VERDICT = Verdict(
@@ -48,25 +48,25 @@ def test_msgpack_round_trip() -> None:
 @pytest.mark.parametrize(
     ("rarer", "expected"),
     [
-        (0.5, (False, "info")),
-        (1.5, (True, "low")),
-        (5.0, (True, "medium")),
-        (15.0, (True, "high")),
-        (150.0, (True, "critical")),
+        (0.5, "info"),
+        (1.5, "low"),
+        (5.0, "medium"),
+        (15.0, "high"),
+        (150.0, "critical"),
     ],
 )
 def test_severity_is_how_much_rarer_than_the_threshold_demands(
-    rarer: float, expected: tuple[bool, str]
+    rarer: float, expected: Severity
 ) -> None:
-    assert decide(0.001 / rarer, 0.999) == expected
+    assert RANKS[int(decide(0.001 / rarer, 0.999))] == expected
 
 
 def test_exactly_at_the_threshold_is_ordinary() -> None:
-    assert decide(1.0 - 0.75, 0.75) == (False, "info")
+    assert decide(1.0 - 0.75, 0.75) == 0
 
 
 def test_no_budget_no_alert() -> None:
-    assert decide(1e-300, 1.0) == (False, "info")
+    assert decide(1e-300, 1.0) == 0
 
 
 def test_severities_fall() -> None:

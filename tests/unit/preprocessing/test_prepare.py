@@ -50,7 +50,9 @@ def test_evidence_is_kept_of_notable_events_alone() -> None:
     told = prepared(event("a"), event("b", device_id="stolen"), event("c"))
     assert np.flatnonzero(notable(told.features)).tolist() == [1]
     assert list(told.context.evidence) == [1]
-    assert told.context.evidence[1].event.device_id == "stolen"
+    shown = told.context.shown(1)
+    assert shown is not None
+    assert shown.event.device_id == "stolen"
 
 
 def test_rows_are_listed_by_what_they_are() -> None:

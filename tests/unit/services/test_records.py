@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 
 from preprocessing.embedded import EmbeddedHistory
@@ -24,7 +25,7 @@ def told(events: list[AuthEvent], repeats: frozenset[int]) -> Recorded:
     ids = [event.event_id for event in events]
     context = Context(
         ids, [event.user_id for event in events], [], [], sorted(repeats), [],
-        {row: evidence(events[row]) for row in (2, 3)},
+        {row: msgspec.msgpack.encode(evidence(events[row])) for row in (2, 3)},
         [event.timestamp.timestamp() for event in events],
         [event.source_ip or "" for event in events],
     )  # fmt: skip
