@@ -19,7 +19,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     own where they are empty; several events as ``application/json`` are an array. ``rate`` requests
     a second whether answers come or not, over as many connections as that takes, 0: each connection
     sends when it has its answer. The first ``settle_s`` are left out of latencies and throughput,
-    never out of the statuses.
+    never out of the statuses. A ``constant`` is a no-op's answer: it has no verdicts to count.
     """
 
     host: str
@@ -36,6 +36,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     timeline: bool = False
     path: str = ""
     content_type: str = ""
+    constant: bool = False
 
     @property
     def route(self) -> str:
@@ -76,6 +77,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     elapsed_s: float
     cpu_s: float
     next_number: int
+    verdicts: int
     alerts: int
     degraded: int
     duplicates: int
@@ -84,7 +86,8 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, kw_only=True):
-    """What became of one load run. Event counts come from the answers themselves."""
+    """What became of one load run. ``alerts`` to ``refused`` are counted in the answers, in events;
+    ``missing`` are those of answered requests that neither have a verdict nor were refused."""
 
     seconds: float = 0.0
     requests: int = 0
@@ -95,6 +98,7 @@ class Outcome(msgspec.Struct, kw_only=True):
     degraded: int = 0
     duplicates: int = 0
     refused: int = 0
+    missing: int = 0
     cpu_s: float = 0.0
     elapsed_s: float = 0.0
     next_number: int = 0
@@ -117,9 +121,9 @@ class Outcome(msgspec.Struct, kw_only=True):
 
     @property
     def errors(self) -> int:
-        """Answers that are no clean verdict: other statuses, refused or degraded events."""
+        """Requests without a 200, and in the others events without a clean verdict of their own."""
         failed = sum(count for status, count in self.statuses.items() if status != OK)
-        return failed + self.refused + self.degraded + self.duplicates
+        return failed + self.refused + self.degraded + self.duplicates + self.missing
 
 
 def outcome_of(job: Job, found: Found) -> Outcome:
@@ -132,6 +136,7 @@ def outcome_of(job: Job, found: Found) -> Outcome:
     end = start + job.seconds
     good = [each for each in found.timeline if each.status == OK]
     requests = sum(start <= each.answered < end for each in good)
+    asked = len(good) * (job.batch or 1)
     return Outcome(
         seconds=job.seconds,
         requests=requests,
@@ -144,6 +149,7 @@ def outcome_of(job: Job, found: Found) -> Outcome:
         degraded=found.degraded,
         duplicates=found.duplicates,
         refused=found.refused,
+        missing=0 if job.constant else max(0, asked - found.verdicts - found.refused),
         cpu_s=found.cpu_s,
         elapsed_s=found.elapsed_s,
         next_number=found.next_number,

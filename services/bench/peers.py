@@ -58,14 +58,16 @@ Command = Callable[[int], list[str]]
 @dataclass(frozen=True, slots=True)
 class Peer:
     """A server to be measured: its command line for a port, and how many times its throughput
-    ztad is to have. ``arrays``: it takes JSON arrays, also of one event. ``known_after``: events
-    until it has seen everybody. Without a command: ztad's detectors alone, in this process."""
+    ztad is to have. ``arrays``: it takes JSON arrays, also of one event. ``constant``: it answers
+    with no verdicts. ``known_after``: events until it has seen everybody. Without a command:
+    ztad's detectors alone, in this process."""
 
     name: str
     command: Command | None
     singles_goal: float | None = None
     batches_goal: float | None = None
     arrays: bool = False
+    constant: bool = False
     known_after: int = 0
 
 
@@ -90,8 +92,8 @@ PEERS = (
     Peer("the same, tuned", _uvicorn("peers.tuned:app", "--workers", "2", "--no-access-log")),
     Peer("BentoML", _bentoml("peers.batching:Scoring"), 1.8, 4.0, arrays=True),
     Peer("naive Ray graph", _python("peers.graph")),
-    Peer("Ray Serve no-op", _python("services.bench.node")),
-    Peer("uvicorn no-op", _uvicorn("peers.noop:app", "--no-access-log")),
+    Peer("Ray Serve no-op", _python("services.bench.node"), constant=True),
+    Peer("uvicorn no-op", _uvicorn("peers.noop:app", "--no-access-log"), constant=True),
     Peer("ztad's models alone", None),
 )
 
@@ -201,6 +203,7 @@ class Loads:
             batch=(batch or 1) if self._peer.arrays else batch,
             path="/v1/score/batch" if batch else "/v1/score",
             content_type="application/json" if self._peer.arrays else "",
+            constant=self._peer.constant,
         )
         outcome = finish_load(start_load(job))
         self.sent = outcome.next_number

@@ -153,7 +153,7 @@ class Bench:
 
     def noop(self) -> Step:
         """The no-op at the highest concurrency that something is asked of."""
-        step = self.step(self.job(NOOP_CONNECTIONS))
+        step = self.step(msgspec.structs.replace(self.job(NOOP_CONNECTIONS), constant=True))
         self._tell(f"no-op, {NOOP_CONNECTIONS} connections", step)
         return step
 

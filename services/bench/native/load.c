@@ -73,7 +73,7 @@ struct load {
     long busy;
     struct record *records;
     size_t recorded, room;
-    unsigned long alerts, degraded, duplicates, refused;
+    unsigned long verdicts, alerts, degraded, duplicates, refused;
 };
 
 static double clock_s(void) {
@@ -115,9 +115,11 @@ static unsigned long count_flags(struct load *load, const char *at, const char *
     return degraded;
 }
 
-static unsigned long count_refused(const char *at, const char *end) {
+/* How often these bytes are there. */
+static unsigned long count(const char *bytes, const char *at, const char *end) {
+    size_t size = strlen(bytes);
     unsigned long found = 0;
-    for (; (at = memmem(at, (size_t)(end - at), "\"error\":{", 9)) != NULL; at += 9) found++;
+    for (; (at = memmem(at, (size_t)(end - at), bytes, size)) != NULL; at += size) found++;
     return found;
 }
 
@@ -129,8 +131,8 @@ static void print_record(const struct record *each) {
 }
 
 static void print_found(const struct load *load) {
-    printf("{\"alerts\":%lu,\"degraded\":%lu,\"duplicates\":%lu,\"refused\":%lu,", load->alerts,
-           load->degraded, load->duplicates, load->refused);
+    printf("{\"verdicts\":%lu,\"alerts\":%lu,\"degraded\":%lu,\"duplicates\":%lu,\"refused\":%lu,",
+           load->verdicts, load->alerts, load->degraded, load->duplicates, load->refused);
     printf("\"started\":%.6f,\"elapsed_s\":%.6f,\"cpu_s\":%.6f,\"next_number\":%llu,\"timeline\":[",
            load->start, clock_s() - load->start, cpu_s(),
            (unsigned long long)load->traffic.number);
@@ -212,7 +214,10 @@ static void answered(struct load *load, struct connection *connection, struct an
     const char *end = answer->body + answer->size;
     double now = clock_s();
     unsigned long degraded = count_flags(load, answer->body, end);
-    if (answer->status == 200) load->refused += count_refused(answer->body, end);
+    if (answer->status == 200) {
+        load->verdicts += count("\"is_anomaly\":", answer->body, end);
+        load->refused += count("\"error\":{", answer->body, end);
+    }
     record(load, connection->since, now, answer->status, degraded > 0);
     load->busy--;
     connection->state = FREE;

@@ -26,6 +26,7 @@ BOB = (
     b'"source_ip":"81.2.3.4"}\n'
 )
 Reply = Callable[[int], bytes]
+VERDICT = b'{"is_anomaly":false}'
 
 
 def answer(body: bytes, status: str = "200 OK") -> bytes:
@@ -126,10 +127,33 @@ def test_closed_loop_counts_what_comes_back(events: Path) -> None:
 
 
 def test_batches_count_their_events(events: Path) -> None:
-    said = answer(b'{"error":{}}\n{"degraded":false,"duplicate":true}')
+    said = answer(b'{"error":{}}\n{"is_anomaly":true,"degraded":false,"duplicate":true}')
+    found = outcome_of(events, Server(always(said)), batch=2)
+    assert found.events == 2 * found.requests
+    assert found.refused == found.duplicates == found.alerts == found.statuses["200"]
+    assert found.missing == 0
+
+
+@pytest.mark.parametrize(
+    ("said", "missing"),
+    [
+        (answer(b"\n".join([VERDICT] * 3)), 2),
+        (answer(b"[" + b", ".join([VERDICT.replace(b":", b": ")] * 5) + b"]"), 0),
+        (answer(b""), 5),
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + VERDICT * 5, 5),
+    ],
+    ids=["too few", "in an array", "none", "of unknown length"],
+)
+def test_an_answer_without_the_verdicts_that_were_asked_for(
+    events: Path, said: bytes, missing: int
+) -> None:
     found = outcome_of(events, Server(always(said)), batch=5)
-    assert found.events == 5 * found.requests
-    assert found.refused == found.duplicates == found.statuses["200"]
+    assert found.missing == found.errors == missing * found.statuses["200"]
+
+
+def test_a_constant_has_no_verdicts(events: Path) -> None:
+    found = outcome_of(events, Server(always(answer(VERDICT))), batch=5, constant=True)
+    assert found.errors == 0
 
 
 @pytest.mark.parametrize(
@@ -179,7 +203,7 @@ def test_a_body_larger_than_what_is_read_at_once(events: Path) -> None:
 
 
 def test_other_statuses_and_lost_connections(events: Path) -> None:
-    replies = [b"", answer(b"{}", "503 Busy"), answer(b"{}")]
+    replies = [b"", answer(b"{}", "503 Busy"), answer(VERDICT)]
     found = outcome_of(events, Server(lambda number: replies[number % 3]))
     assert set(found.statuses) == {"200", "503", "connection lost"}
     assert found.errors == found.statuses["503"] + found.statuses["connection lost"]
