@@ -67,10 +67,10 @@ class Change(msgspec.Struct, frozen=True):
 
     @property
     def verdict(self) -> str:
-        """``better`` or ``worse`` by more than a tenth, else nothing."""
-        if self.ratio is None or abs(self.ratio - 1) <= ALIKE:
+        """``better`` or ``worse`` by more than a tenth, or than none at all; else nothing."""
+        if self.old is None or self.new is None or abs(self.new - self.old) <= ALIKE * self.old:
             return ""
-        return "better" if (self.ratio > 1) == self.more_is_better else "worse"
+        return "better" if (self.new > self.old) == self.more_is_better else "worse"
 
 
 def kept(kind: str, started: str, speed: float, rows: Sequence[Row], found: Any = None) -> Kept:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 from rich.table import Table
 
 from services.bench.outcome import Outcome
 from services.bench.peers import Compared, Peer, Visit
+from services.bench.rows import Row as Kept
 from services.bench.table import number
 
 
@@ -52,6 +54,18 @@ def rows(compared: Compared, peers: Sequence[Peer]) -> Iterator[Row]:
         ratios = [_ratio(one.batches, other.batches) for one, other in both]
         yield Row(peer.name, "batches of 1,000", [each.batches for each in visits], ratios,
                   peer.batches_goal)  # fmt: skip
+
+
+def peers_rows(compared: Compared, peers: Sequence[Peer]) -> list[Kept]:
+    """The same to be compared with another release's: throughput, and ztad's as a multiple."""
+    found = []
+    for row in rows(compared, peers):
+        what = f"{row.name}: {row.load.partition(', ')[0]}"
+        found.append(Kept(what, "events/s", row.events_per_s, more_is_better=True))
+        ratios = [each for each in row.ratios if isfinite(each)]
+        if ratios and row.name != peers[0].name:
+            found.append(Kept(f"{what}, ztad", "x", ratios, more_is_better=True))
+    return found
 
 
 def best_connections(visits: Sequence[Visit]) -> int:

@@ -21,6 +21,9 @@ from services.commands.bench_others import (
     effort,
     is_other,
     measure_others,
+    only_what_is_kept,
+    positive,
+    seconds,
 )
 from services.settings import load
 
@@ -45,14 +48,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser("bench", help=SUMMARY, description=SUMMARY)
     parser.add_argument("--bundle", type=Path, help="default: a small model, trained once and kept")
     parser.add_argument("--url", help="a graph that runs already, on this machine")
-    parser.add_argument("--runs", type=_positive, default=5, help="how often (default 5)")
-    parser.add_argument("--seconds", type=float, default=8.0, help="of each load (default 8)")
+    parser.add_argument("--runs", type=positive, default=5, help="how often (default 5)")
+    parser.add_argument("--seconds", type=seconds, default=8.0, help="of each load (default 8)")
     parser.add_argument("--port", type=int, default=0, help="default: a free one")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write everything as JSON")
     parser.add_argument(
         "--keep", type=Path, metavar="DIR", help="write a report there, and compare with the last"
     )
-    parser.add_argument("--faults", action="store_true", help="kill each part under load instead")
     parser.add_argument("--quick", action="store_true", help="one run of two seconds each")
     add_other_benches(parser)
     parser.set_defaults(run=run)
@@ -69,12 +71,13 @@ def run(args: argparse.Namespace) -> int:
 
     home = load().home / "bench"
     try:
+        only_what_is_kept(args)
         events = _traffic(home / "data")
         bundle = args.bundle or (Path() if args.url else _trained(home))
         if is_other(args):
             return measure_others(args, home, bundle, events, _say)
-        runs, seconds = effort(args)
-        plan = Plan(events=str(events), runs=runs, seconds=seconds)
+        runs, duration = effort(args)
+        plan = Plan(events=str(events), runs=runs, seconds=duration)
         report, faults = _measure(args, home, bundle, plan)
     except (BenchError, BundleError) as error:
         print(f"ztad bench: {error}", file=sys.stderr)
@@ -252,13 +255,6 @@ def _keep(folder: Path, report: Report, console: Console) -> None:
     speed = statistics.median(step.mloops_per_s for step in steps(report))
     made = kept("graph", report.started, speed, all_rows(report), report)
     _say(f"kept as {keep_and_compare(folder, made, console)}")
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return value
 
 
 def _say(text: str) -> None:

@@ -38,6 +38,7 @@ class Found(NamedTuple):
 def add_other_benches(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument("--faults", action="store_true", help="kill each part under load instead")
     kinds.add_argument(
         "--stream", action="store_true", help="from Kafka through the graph to the store instead"
     )
@@ -69,7 +70,7 @@ def add_other_benches(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--events",
-        type=int,
+        type=positive,
         help="with --stream (1,000,000), --stream-faults (60,000), --stages and --histories "
         "(100,000), and --users (40,000)",
     )
@@ -77,8 +78,33 @@ def add_other_benches(parser: argparse.ArgumentParser) -> None:
         "--store", choices=("sqlite", "postgres"), help="with --stream; default: both in turn"
     )
     parser.add_argument(
-        "--rows", type=int, default=QUERY_ROWS, help="with --queries (default 10,000,000)"
+        "--rows", type=positive, default=QUERY_ROWS, help="with --queries (default 10,000,000)"
     )
+
+
+def positive(text: str) -> int:
+    """A number of an option, at least 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return value
+
+
+def seconds(text: str) -> float:
+    """How long a load is, in seconds."""
+    value = float(text)
+    if not 0.1 <= value <= 3600:
+        raise argparse.ArgumentTypeError("from 0.1 to 3600")
+    return value
+
+
+def only_what_is_kept(args: argparse.Namespace) -> None:
+    """Raises ``services.bench.subject.BenchError`` before anything is measured in vain."""
+    from services.bench.subject import BenchError
+
+    asked = (args.faults, args.stream, args.stream_faults, args.queries)
+    if args.keep is not None and any(asked):
+        raise BenchError("--keep compares no reports of this bench; --out FILE writes one")
 
 
 def is_other(args: argparse.Namespace) -> bool:
@@ -185,8 +211,8 @@ def _replicas(args: argparse.Namespace, home: Path, bundle: Path, events: Path, 
     from services.bench.replicas import replicas_rows, replicas_table, run_replicas
     from services.bench.rounds import Plan
 
-    runs, seconds = effort(args)
-    found = run_replicas(bundle, Plan(str(events), runs, seconds), home, say)
+    runs, duration = effort(args)
+    found = run_replicas(bundle, Plan(str(events), runs, duration), home, say)
     return Found(found, replicas_table(found), replicas_rows(found))
 
 
@@ -208,17 +234,17 @@ def _peers(args: argparse.Namespace, home: Path, bundle: Path, events: Path, say
     from rich.console import Group
 
     from services.bench.peers import PEERS, compare, fit_peers, ztad
-    from services.bench.peers_table import peers_table, resources_table
+    from services.bench.peers_table import peers_rows, peers_table, resources_table
     from services.bench.rounds import Plan
 
     say("fitting the peers' models")
-    runs, seconds = effort(args)
+    runs, duration = effort(args)
     fitted = fit_peers(bundle, events)
     peers = (ztad(bundle), *PEERS)
-    plan = Plan(events=str(events), runs=runs, seconds=seconds)
+    plan = Plan(events=str(events), runs=runs, seconds=duration)
     compared = compare(peers, fitted, plan, home, say)
     shown = Group(peers_table(compared, peers), resources_table(compared, peers))
-    return Found(compared, shown)
+    return Found(compared, shown, peers_rows(compared, peers))
 
 
 def _queries(args: argparse.Namespace, bundle: Path, events: Path, say: Say) -> Found:

@@ -56,6 +56,14 @@ def test_what_is_new_gone_zero_or_about_the_same() -> None:
     ]
 
 
+def test_errors_where_there_were_none_are_worse() -> None:
+    none, some = (report(Row("errors", "", [count])) for count in (0.0, 3.0))
+    assert [each.verdict for each in (*changes(none, some), *changes(some, none))] == [
+        "worse",
+        "better",
+    ]
+
+
 @pytest.mark.parametrize(
     ("then", "told"),
     [

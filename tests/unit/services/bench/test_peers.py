@@ -16,7 +16,14 @@ from services.bench.peers import (
     fit_peers,
     serving,
 )
-from services.bench.peers_table import Row, best_connections, peers_table, resources_table, rows
+from services.bench.peers_table import (
+    Row,
+    best_connections,
+    peers_rows,
+    peers_table,
+    resources_table,
+    rows,
+)
 from services.bench.rounds import Plan
 from services.bench.subject import BenchError
 from services.node import free_ports
@@ -73,6 +80,18 @@ def test_a_round_without_one_of_them_has_no_ratio() -> None:
 def test_nothing_is_infinitely_slower() -> None:
     made = compared({"ztad": visit(1, 1, 1), "theirs": visit(0, 0, 0)})
     assert [row.ratios for row in of("theirs", made)] == [[float("inf")], [float("inf")]]
+
+
+def test_what_is_kept_has_a_name_whatever_the_connections_and_no_infinity() -> None:
+    made = compared({"ztad": visit(500, 1000, 50_000), "theirs": visit(20, 10, 0)})
+    told = [(row.what, row.unit, row.median) for row in peers_rows(made, (OURS, THEIRS))]
+    assert told == [
+        ("ztad: single events", "events/s", 1000.0),
+        ("ztad: batches of 1,000", "events/s", 50_000.0),
+        ("theirs: single events", "events/s", 20.0),
+        ("theirs: single events, ztad", "x", 50.0),
+        ("theirs: batches of 1,000", "events/s", 0.0),
+    ]
 
 
 def test_tables_show_everything() -> None:
