@@ -17,10 +17,10 @@ from preprocessing.history import (
 )
 from preprocessing.lookup import changes_factor, is_egress
 from preprocessing.opened import remember_opened
+from preprocessing.sighting import Sighting
 from preprocessing.state import (
     Address,
     AddressFailures,
-    Sighting,
     Tenant,
     User,
     UserFailures,

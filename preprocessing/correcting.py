@@ -21,7 +21,9 @@ from preprocessing.feedback import (
 )
 from preprocessing.history import CATEGORIES, HistorySettings
 from preprocessing.learning import learn
-from preprocessing.state import Sighting, State, User, remembered, sighting, sighting_of
+from preprocessing.memory import State
+from preprocessing.sighting import Sighting, remembered, sighting, sighting_of
+from preprocessing.state import User
 from preprocessing.unlearning import unlearn
 from preprocessing.unproven import doubt_again, prove
 from preprocessing.whereabouts import Place
@@ -110,7 +112,7 @@ class _Correction:
             return False
         lately = sum(
             seen.values[field] == value
-            for seen in self._mine(self._state.learned.values())
+            for seen in self._state.past.of(self._event.user_id)
             if seen.at_s >= since_s and not seen.failed
         )
         return user.baseline.fields[field].counts.get(value, 0.0) - lately >= HABIT
@@ -121,8 +123,8 @@ class _Correction:
         for seen in [one for one in self._mine(state.pending.values()) if which(one)]:
             del state.pending[seen.event.event_id]
             effect.held.append(remembered(seen))
-        for seen in [one for one in self._mine(state.learned.values()) if which(one)]:
-            del state.learned[seen.event.event_id]
+        for seen in [one for one in state.past.of(self._event.user_id) if which(one)]:
+            state.past.drop(seen.event.event_id)
             unlearn(seen, state)
             effect.taken.append(remembered(seen))
         del effect.held[:-MOST_TAKEN], effect.taken[:-MOST_TAKEN]
@@ -130,8 +132,7 @@ class _Correction:
     def _accept(self, effect: Effect) -> None:
         """Learn the event, with weight, and what was flagged like it, once each."""
         state, event = self._state, self._event
-        if event.event_id in state.learned:
-            seen = state.learned[event.event_id]
+        if (seen := state.past.get(event.event_id)) is not None:
             self._learn(seen, self._weight() - 1, effect)
         else:
             pending = state.pending.pop(event.event_id, None)
@@ -178,12 +179,12 @@ class _Correction:
                 unlearn(seen, state)
             if (user := state.users.get(effect.user_id)) is not None:
                 doubt_again(effect.proven, user)
-            if seen.event.event_id not in state.learned:
+            if seen.event.event_id not in state.past:
                 state.pending[seen.event.event_id] = seen
         for item in effect.taken:
             seen = sighting_of(item)
             learn(seen, state, self._settings)
-            state.learned[seen.event.event_id] = seen
+            state.past.keep(seen)
         for item in effect.held:
             state.pending[item.event.event_id] = sighting_of(item)
 

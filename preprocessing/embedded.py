@@ -19,7 +19,8 @@ from preprocessing.feedback import Feedback
 from preprocessing.history import CATEGORIES, DAY_S, FACTS, Evidence, Facts, HistorySettings
 from preprocessing.learning import learn
 from preprocessing.lookup import Lookup, service_share
-from preprocessing.state import Address, Baseline, Session, Sighting, User, sighting
+from preprocessing.sighting import Sighting, sighting
+from preprocessing.state import Address, Baseline, Session, User
 from preprocessing.trail import beside, follow, mark, steps
 from preprocessing.typical import Typical, evidence, share_of_hours, typical_event
 from preprocessing.whereabouts import Place
@@ -99,7 +100,7 @@ class EmbeddedHistory:
                 marked.append(index)
             if user.since and row[_LEARNED] < self.settings.learning_events:
                 returned.append(index)
-            self._record(seen, user, address, learnable=not (is_late or known))
+            self._record(seen, content, user, address, learnable=not (is_late or known))
         values = np.frombuffer(rows, np.float64).reshape(count, len(FACTS))
         learning = values[:, _LEARNED] < self.settings.learning_events
         joining = (~(late | duplicate)).tolist()
@@ -121,14 +122,15 @@ class EmbeddedHistory:
             user = state.users.get(event.user_id) or User()
             users.append(user)
             joining.append(False)
-            if state.seen.repeats(event.event_id, pack_event(event), now_s):
+            content = pack_event(event)
+            if state.seen.repeats(event.event_id, content, now_s):
                 continue
             seen, user, address = self._met(event)
             users[-1] = user
             seen.rate = log2(1.0 + lookup.events_1h(seen, user, address))
             joining[-1] = not lookup.is_late(seen.at_s, user)
             known = bool(state.ledger.marks) and state.ledger.covers(event, seen.at_s)
-            self._record(seen, user, address, learnable=joining[-1] and not known)
+            self._record(seen, content, user, address, learnable=joining[-1] and not known)
         if trail_steps is not None:
             follow(trail_steps, users, joining)
         self._settle()
@@ -165,12 +167,11 @@ class EmbeddedHistory:
     def learn(self, event_ids: Iterable[str]) -> int:
         learned = 0
         state = self._state
-        kept = state.learned
         for event_id in event_ids:
             seen = state.pending.pop(event_id, None)
             if seen is not None:
                 learn(seen, state, self.settings)
-                kept[event_id] = seen
+                state.past.keep(seen)
                 learned += 1
         if learned:
             self._changed()
@@ -198,8 +199,6 @@ class EmbeddedHistory:
     def _changed(self) -> None:
         """After something was learned, taken out or put back: bounds hold, and facts are new."""
         state, settings = self._state, self.settings
-        while len(state.learned) > settings.most_learned:
-            state.learned.popitem(last=False)
         while len(state.pending) > settings.most_pending:
             state.pending.popitem(last=False)
         self._lookup = None
@@ -246,7 +245,13 @@ class EmbeddedHistory:
         return owner.baseline if owner else None
 
     def _record(
-        self, seen: Sighting, user: User, address: Address | None, *, learnable: bool
+        self,
+        seen: Sighting,
+        packed: bytes,
+        user: User,
+        address: Address | None,
+        *,
+        learnable: bool,
     ) -> None:
         """Activity, at once, and the event itself for a later ``learn``."""
         state, event = self._state, seen.event
@@ -260,6 +265,7 @@ class EmbeddedHistory:
         state.users.use(seen.user_id, user)
         if learnable:
             seen.owner = seen.session = None  # facts are told: what is learned needs neither
+            seen.packed = packed
             state.pending[event.event_id] = seen
             if len(state.pending) > self.settings.most_pending:
                 state.pending.popitem(last=False)

@@ -93,6 +93,7 @@ _ARRAY = msgspec.json.Decoder(list[AuthEvent])
 _ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 _ENCODER = msgspec.json.Encoder()
 _PACKER = msgspec.msgpack.Encoder()
+_UNPACKER = msgspec.msgpack.Decoder(AuthEvent)
 _PATH = re.compile(r"(.*) - at `\$(?:\[\.\.\.\]|\[\d+\])?\.?([^`]*)`", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(\w+)`")
 
@@ -223,6 +224,11 @@ def encode_event(event: AuthEvent) -> bytes:
 def pack_event(event: AuthEvent) -> bytes:
     """The event as MessagePack, absent fields left out: as histories and stores keep it."""
     return _PACKER.encode(event)
+
+
+def unpack_event(packed: bytes) -> AuthEvent:
+    """The event that :func:`pack_event` wrote."""
+    return _UNPACKER.decode(packed)
 
 
 @lru_cache(maxsize=1 << 16)

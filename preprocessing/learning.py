@@ -8,7 +8,9 @@ from typing import Final
 from preprocessing.baseline import HABIT
 from preprocessing.crowd import SLOTS, slot
 from preprocessing.history import CATEGORIES, DAY_S, SHARED, HistorySettings
-from preprocessing.state import Baseline, Device, Sighting, State, Tenant
+from preprocessing.memory import State
+from preprocessing.sighting import Sighting
+from preprocessing.state import Baseline, Device, Tenant
 
 _SHARED: Final = len(SHARED)
 _RESOURCE: Final = SHARED.index("resource")

@@ -21,7 +21,8 @@ from preprocessing.history import (
     HistorySettings,
 )
 from preprocessing.opened import scatter
-from preprocessing.state import Address, Baseline, Sighting, Tenant, User
+from preprocessing.sighting import Sighting
+from preprocessing.state import Address, Baseline, Tenant, User
 from preprocessing.unproven import PROVEN, away_share, meet
 
 NOTHING: Final = Baseline()

@@ -14,7 +14,8 @@ from typing import Final
 from preprocessing.accumulated import WEEK_S
 from preprocessing.crowd import Crowd, slot
 from preprocessing.history import SHARED
-from preprocessing.state import Baseline, Sighting, User
+from preprocessing.sighting import Sighting
+from preprocessing.state import Baseline, User
 
 #: A resource is newly used for this long, seconds: two weeks.
 OPENED_S: Final = 2 * WEEK_S

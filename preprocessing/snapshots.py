@@ -11,8 +11,9 @@ from preprocessing import packing, resting, rows
 from preprocessing.feedback import Ledger, Remembered
 from preprocessing.history import HistoryError, HistorySettings
 from preprocessing.known import Known
+from preprocessing.memory import State
 from preprocessing.seen import SeenIds
-from preprocessing.state import State, remembered, sighting_of
+from preprocessing.sighting import Past, remembered_row, sighting_of
 
 SNAPSHOT_FORMAT = 11
 
@@ -55,6 +56,7 @@ def empty(settings: HistorySettings) -> State:
         addresses=Known(settings.most_addresses, strangers, awake, resting.addresses()),
         devices=Known(settings.most_devices, 0, awake, resting.devices()),
         seen=SeenIds(settings.most_seen, settings.seen_s),
+        past=Past(settings.most_learned),
     )
 
 
@@ -76,8 +78,8 @@ def encode(state: State, *, seen: bool) -> bytes:
             sessions if seen else {},
             packing.tenant_row(state.tenant),
             state.seen.stamps if seen else {},
-            [remembered(one) for one in state.pending.values()] if seen else [],
-            [remembered(one) for one in state.learned.values()] if seen else [],
+            [remembered_row(one) for one in state.pending.values()] if seen else [],
+            state.past.rows() if seen else [],
             state.ledger if seen else Ledger(),
             users.packer.dictionary,
             users.learned.resting,
@@ -113,7 +115,7 @@ def _state_of(snapshot: _Snapshot, settings: HistorySettings) -> State:
     for pending in snapshot.pending[-settings.most_pending :]:
         state.pending[pending.event.event_id] = sighting_of(pending)
     for learned in snapshot.learned[-settings.most_learned :]:
-        state.learned[learned.event.event_id] = sighting_of(learned)
+        state.past.keep(sighting_of(learned))
     state.ledger = snapshot.ledger
     return state
 

@@ -6,14 +6,12 @@ struct whose numbers need no objects, and the garbage collector has nothing to w
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from dataclasses import dataclass, field
 from math import log2
 from typing import Final, final
 
 from mypy_extensions import mypyc_attr
 
-from preprocessing.accumulated import NO_SUMS, Level, Sums
+from preprocessing.accumulated import Level, Sums
 from preprocessing.baseline import (
     Anchor,
     Categories,
@@ -22,15 +20,9 @@ from preprocessing.baseline import (
     Places,
     Rhythm,
     Scale,
-    clock,
 )
 from preprocessing.crowd import Crowd
-from preprocessing.event import AuthEvent
-from preprocessing.feedback import Ledger, Remembered
 from preprocessing.history import CATEGORIES
-from preprocessing.known import Known
-from preprocessing.seen import SeenIds
-from preprocessing.values import values_of
 from preprocessing.whereabouts import Place, Unproven
 
 #: Failures over which the share of unknown users is taken, half to all of them.
@@ -258,99 +250,3 @@ class Tenant:
         self.spray_level = Scale()
         self.firsts = [Firsts() for _ in CATEGORIES]
         self.users = 0.0
-
-
-@final
-@mypyc_attr(acyclic=True)
-class Sighting:
-    """One event on its way through the history: what is worked out once and used everywhere.
-
-    ``user_id``, ``failed``, ``token`` and ``transfer`` are of the event, whose own attributes cost
-    a look-up each; ``size_bits`` is log2(1 + bytes), -1 where it tells of none.
-    ``at_s`` seconds since the epoch, ``hour`` in [0, 24) and ``day`` in UTC, ``rate`` the log2 of
-    the user's events of the last hour as of then, ``fresh`` the fields whose value is no habit.
-    ``owner`` is the baseline of the person on whose device a service account is used,
-    ``new`` and ``size`` are what it adds to its user's sums, ``sums`` what these came to,
-    ``spray`` log2(1 + users) who failed in strange networks as this one does, -1 if it does not.
-    ``unproven`` is the name and the sums of the device that nobody has vouched for, this event
-    included; ``opened`` how far a resource used for the first time is from those opened lately, -1
-    at others.
-    """
-
-    __slots__ = (
-        "at_s",
-        "day",
-        "event",
-        "failed",
-        "fresh",
-        "hour",
-        "new",
-        "opened",
-        "owner",
-        "rate",
-        "session",
-        "size",
-        "size_bits",
-        "spray",
-        "sums",
-        "token",
-        "transfer",
-        "unproven",
-        "user_id",
-        "values",
-    )
-
-    def __init__(self, event: AuthEvent, at_s: float) -> None:
-        self.event = event
-        self.user_id: str = event.user_id
-        self.failed = event.outcome == "failure"
-        self.token = event.auth_kind == "token"
-        self.transfer = event.action == "transfer"
-        amount = event.bytes_transferred
-        self.size_bits = -1.0 if amount is None else log2(1.0 + amount)
-        self.at_s = at_s
-        self.hour, self.day = clock(at_s)
-        self.values = values_of(event)
-        self.session: Session | None = None
-        self.owner: Baseline | None = None
-        self.rate = 0.0
-        self.fresh: list[int] = []
-        self.new = 0.0
-        self.size = 0.0
-        self.sums = NO_SUMS
-        self.spray = -1.0
-        self.unproven: tuple[str, Unproven] | None = None
-        self.opened = -1.0
-
-
-def sighting(event: AuthEvent) -> Sighting:
-    return Sighting(event, event.timestamp.timestamp())
-
-
-def remembered(seen: Sighting) -> Remembered:
-    """A sighting as it is written down."""
-    return Remembered(seen.event, seen.rate, seen.new, seen.size, seen.sums, seen.spray)
-
-
-def sighting_of(item: Remembered) -> Sighting:
-    """The sighting that was written down."""
-    seen = sighting(item.event)
-    seen.rate, seen.sums = item.rate, item.sums
-    seen.new, seen.size, seen.spray = item.new, item.size, item.spray
-    return seen
-
-
-@dataclass(slots=True)
-class State:
-    """All of a history. ``pending`` maps the id of each unlearned event to it, oldest first,
-    ``learned`` that of each lately learned one; ``ledger`` is what analysts said."""
-
-    users: Known[User]
-    addresses: Known[Address]
-    devices: Known[Device]
-    seen: SeenIds
-    sessions: OrderedDict[str, Session] = field(default_factory=OrderedDict)
-    tenant: Tenant = field(default_factory=Tenant)
-    pending: OrderedDict[str, Sighting] = field(default_factory=OrderedDict)
-    learned: OrderedDict[str, Sighting] = field(default_factory=OrderedDict)
-    ledger: Ledger = field(default_factory=Ledger)

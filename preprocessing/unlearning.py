@@ -17,7 +17,9 @@ from preprocessing.crowd import Crowd, slot
 from preprocessing.geo import distance_km
 from preprocessing.history import CATEGORIES, SHARED
 from preprocessing.learning import vote
-from preprocessing.state import Baseline, Sighting, State, Tenant
+from preprocessing.memory import State
+from preprocessing.sighting import Sighting
+from preprocessing.state import Baseline, Tenant
 
 _DEVICE, _ADDRESS = CATEGORIES.index("device"), CATEGORIES.index("address")
 

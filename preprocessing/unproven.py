@@ -18,7 +18,8 @@ from typing import Final
 
 from preprocessing.geo import FASTEST_KMH, GEO_ACCURACY_KM, LEAST_TRAVEL_H, distance_km
 from preprocessing.history import CATEGORIES, DAY_S, HOUR_S, HistorySettings
-from preprocessing.state import Baseline, Sighting, User
+from preprocessing.sighting import Sighting
+from preprocessing.state import Baseline, User
 from preprocessing.whereabouts import Unproven
 
 #: Unproven devices remembered of one user; the first is forgotten first.
