@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
+from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -14,7 +15,16 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ParentBased
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 
-from services.telemetry import MOST_LINKS, NO_TRACING, EntrySampler, Tracing, trace_id, wanted
+from services.telemetry import (
+    MOST_LINKS,
+    MOST_WHOLE,
+    NO_TRACING,
+    WHOLE_PER_S,
+    EntrySampler,
+    Tracing,
+    trace_id,
+    wanted,
+)
 
 DOOR = "replica_handle_request Gateway __call__"
 HOPS = ("route_to_replica Preprocessor prepare", "replica_handle_request Preprocessor prepare")
@@ -166,6 +176,43 @@ def test_spans_inside_a_batch_are_its_children(exporter: InMemorySpanExporter) -
     assert inner.parent is not None
     assert inner.parent.span_id == own(batch).span_id
     assert inner.attributes == {"ztad.events": 1}
+
+
+def test_stages_are_traced_of_so_many_batches_a_second(exporter: InMemorySpanExporter) -> None:
+    now = [100.0]
+    tracing = Tracing(enabled=True, clock=lambda: now[0])
+
+    def names() -> Counter[str]:
+        exporter.clear()
+        for _ in range(int(MOST_WHOLE) + 5):
+            with tracing.batch(contexts(2), 2), tracing.span("ztad.detect", events=2):
+                pass
+        return Counter(span.name for span in exporter.get_finished_spans())
+
+    whole, rest = int(MOST_WHOLE), 5
+    assert names() == {"ztad.score": whole, "ztad.detect": whole, "ztad.event": whole + 2 * rest}
+    assert names() == {"ztad.event": 2 * (whole + rest)}
+    now[0] += 1.0
+    assert names()["ztad.score"] == WHOLE_PER_S
+    now[0] += 3600.0
+    assert names()["ztad.score"] == MOST_WHOLE
+
+
+def test_a_batch_whose_stages_are_not_traced_hides_the_span_of_its_request(
+    exporter: InMemorySpanExporter,
+) -> None:
+    tracing = Tracing(enabled=True, clock=lambda: 0.0)
+    (request,) = contexts(1)
+    for _ in range(int(MOST_WHOLE)):
+        with tracing.batch([request], 1):
+            pass
+    token = otel_context.attach(request)
+    try:
+        with tracing.batch([request], 1):
+            assert not trace.get_current_span().get_span_context().is_valid
+        assert trace.get_current_span().get_span_context().trace_id == 1
+    finally:
+        otel_context.detach(token)
 
 
 @pytest.mark.parametrize("tracing", [NO_TRACING, Tracing(enabled=True)])
