@@ -60,6 +60,10 @@ FLAGS = {
     # One thread per library: parallelism comes from processes.
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
+    # A batch comes and goes as buffers of a megabyte: from the heap, of which up to 64 MiB stay,
+    # instead of pages that the kernel hands out, clears and takes back for every one of them.
+    "MALLOC_MMAP_THRESHOLD_": str(32 * 1024 * 1024),
+    "MALLOC_TRIM_THRESHOLD_": str(64 * 1024 * 1024),
 }
 
 
