@@ -124,7 +124,7 @@ def wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> 
         while time.monotonic() < deadline:
             if process.poll() is not None:
                 last = log.read_text(errors="replace").strip().rsplit("\n", 1)[-1]
-                raise BenchError(f"the graph did not start: {last}")
+                raise BenchError(f"it did not start: {last}")
             try:
                 if client.get(f"http://127.0.0.1:{port}/readyz").status_code == 200:
                     return

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from services.bench.faults import Fault
+from services.bench.faults import AFTER_S, RATE, SLOW_S, Fault
 from services.bench.machine import Memory
 from services.bench.rounds import BATCH_CONNECTIONS, Report
 from services.bench.rows import rows, rungs, steps
@@ -67,7 +67,12 @@ def memory_table(report: Report) -> Table:
 
 def faults_table(faults: Sequence[Fault]) -> Table:
     """What callers met after each kill."""
-    table = Table(title="kill -9 under 200 requests a second; the 30 s after it")
+    table = Table(
+        title=f"kill -9 under {RATE:.0f} requests a second; the {AFTER_S:.0f} s after it",
+        caption="errors: no verdict; longest gap: without a 200; recovered: the last request that "
+        f"failed, took over {SLOW_S:g} s or lacked a detector had ended; back: the killed part did "
+        f"its own work again, - not within {AFTER_S:.0f} s",
+    )
     table.add_column("killed")
     names = ("200", "degraded", "503", "500", "no answer", "errors", "longest gap s",
              "slowest s", "recovered s", "back s")  # fmt: skip

@@ -112,7 +112,7 @@ def test_a_server_that_ends_at_once_is_told_and_left_out(tmp_path: Path) -> None
     plan = Plan(events="", runs=1, seconds=1.0)
     made = compare([broken], FITTED, plan, tmp_path, said.append)
     assert made.rounds == [{}]
-    assert said[-1].strip() == "the graph did not start: no models"
+    assert said[-1].strip() == "it did not start: no models"
 
 
 def test_what_a_server_started_ends_with_it(tmp_path: Path) -> None:

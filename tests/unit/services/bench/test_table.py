@@ -20,7 +20,7 @@ from services.bench.rounds import (
     Step,
 )
 from services.bench.rows import Row, all_rows, errors, rows, rungs
-from services.bench.table import show
+from services.bench.table import faults_table, show
 
 
 def step(rate: float, *, statuses: dict[str, int] | None = None) -> Step:
@@ -124,6 +124,16 @@ def test_everything_is_printed() -> None:
     assert "Combiner" in text
     assert "16.67%" in text
     assert "foreign" not in text, "plain words"
+
+
+def test_the_table_of_faults_says_what_its_columns_mean() -> None:
+    out = io.StringIO()
+    Console(file=out, width=160).print(
+        faults_table([Fault("Combiner", 10, {}, 0.1, 0.2, 0.3, None)])
+    )
+    told = " ".join(out.getvalue().split())
+    assert "took over 1 s or lacked a detector had ended; back: the killed part" in told
+    assert "not within 30 s" in told
 
 
 def test_a_report_survives_json() -> None:
