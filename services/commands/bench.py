@@ -170,16 +170,21 @@ def _subject(args: argparse.Namespace, home: Path, bundle: Path, traces: str) ->
         yield running(args.url, load().home, keys[0] if keys else "")
         return
     port = args.port or free_ports(1)[0]
-    state = home / f"state-{port}"
+    # Nothing kept by an earlier run makes a later one slower, or fills the disk.
+    kept = home / f"graph-{port}"
+    shutil.rmtree(kept, ignore_errors=True)
     command = ["-m", "services.cli", "serve", "--auth", "none", "--bundle", str(bundle)]
-    command += ["--port", str(port), "--state-dir", str(state)]
+    command += ["--port", str(port), "--state-dir", str(kept / "state")]
+    command += ["--store-dir", str(kept / "store")]
     _say(f"starting the graph on port {port}")
-    subject = start(command, home, port, {TRACES: traces}, home / "serve.log")
     try:
-        yield subject
+        subject = start(command, home, port, {TRACES: traces}, home / "serve.log")
+        try:
+            yield subject
+        finally:
+            subject.stop()
     finally:
-        subject.stop()
-        shutil.rmtree(state, ignore_errors=True)
+        shutil.rmtree(kept, ignore_errors=True)
 
 
 def _traffic(data: Path) -> Path:
