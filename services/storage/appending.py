@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,17 @@ import numpy as np
 
 from models.manifest import MANIFEST
 from services.storage import events
-from services.storage.packing import NOTABLE_SCORE, Packed, pack
+from services.storage.blocks import blocks
+from services.storage.packing import NOTABLE_SCORE, PLAIN, gist, pack
 from services.wire import Recorded
 
 _VERDICT = "INSERT OR IGNORE INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_EVIDENCE = "INSERT INTO evidence SELECT ?1, ?2, ?3, ?4, ?5"
-# An event that was there before keeps what is beside its own verdict.
-_OF_A_VERDICT = " WHERE EXISTS (SELECT 1 FROM verdicts WHERE place = ?1)"
-_PLACES = "SELECT place FROM verdicts WHERE place BETWEEN ? AND ?"
-_SEVERITY = 7
-"""Column of a verdict."""
+_EVIDENCE = "INSERT INTO evidence VALUES (?, ?, ?, ?, ?)"
+# Of those that were just put in; an event that was there before keeps what it has.
+_PLACES = "SELECT place FROM verdicts WHERE place BETWEEN ? AND ? ORDER BY place"
+_DOCUMENTS = "INSERT INTO documents VALUES (?, ?, ?)"
+#: The document of a verdict that is in a block.
+IN_BLOCK = b""
 _SHADOW = "INSERT OR IGNORE INTO shadow VALUES (?, ?, ?, ?, ?, ?, ?)"
 _BUNDLE = """
     INSERT INTO bundles (version, manifest, path) VALUES (?, ?, ?)
@@ -31,6 +33,9 @@ _FRAME = """
     INSERT INTO frames (document, bundle) VALUES (?, ?)
     ON CONFLICT (document, bundle) DO UPDATE SET bundle = excluded.bundle RETURNING frame
 """
+
+_Rest = tuple[int, int, str | None, bytes]
+"""Frame, severity, reason and document of a verdict."""
 
 Mark = str
 """Name of a number that is kept beside the verdicts: a place, or how many there are of a kind."""
@@ -53,6 +58,31 @@ def manifest_checksum(path: str) -> str:
         return hashlib.sha256((Path(path) / MANIFEST).read_bytes()).hexdigest()
     except OSError:
         return ""
+
+
+@dataclass(slots=True)
+class _Ordinary:
+    """What goes into blocks, by the places of its verdicts, which grow."""
+
+    verdicts: dict[int, bytes] = field(default_factory=dict)
+    events: dict[int, bytes] = field(default_factory=dict)
+
+    def add(self, recorded: Recorded, first: int, rows: Sequence[int]) -> None:
+        """These rows of a batch whose first has that place."""
+        for row in rows:
+            self.verdicts[first + row] = recorded.verdicts[row]
+        if recorded.events:
+            for row in rows:
+                self.events[first + row] = recorded.events[row]
+
+
+@dataclass(slots=True)
+class _Lines:
+    """The verdicts of a batch as lines of their table, and which rows have more on record."""
+
+    verdicts: list[tuple[Any, ...]] = field(default_factory=list)
+    flagged: list[int] = field(default_factory=list)
+    notable: list[int] = field(default_factory=list)
 
 
 class Appender:
@@ -79,14 +109,15 @@ class Appender:
     ) -> int:
         before = place = mark(connection, "place")
         counts = {"ordinary": 0, "flagged": 0, "shadow": 0}
-        ordinary: dict[int, bytes] = {}
+        ordinary = _Ordinary()
         for recorded in batches:
             if recorded.shadow:
                 counts["shadow"] += self._add_shadow(connection, recorded, place, now_s)
             else:
                 counts["ordinary"] += self._add(connection, recorded, place, now_s, ordinary)
             place += len(recorded.event_ids)
-        events.add(connection, ordinary, now_s)
+        connection.executemany(_DOCUMENTS, blocks(ordinary.verdicts))
+        events.add(connection, ordinary.events, now_s)
         (flagged,) = connection.execute(
             "SELECT count(*) FROM verdicts WHERE severity > 0 AND place > ?", (before,)
         ).fetchone()
@@ -105,39 +136,56 @@ class Appender:
         recorded: Recorded,
         place: int,
         now_s: int,
-        ordinary: dict[int, bytes],
+        ordinary: _Ordinary,
     ) -> int:
-        """The events of ordinary verdicts go into ``ordinary``."""
-        bundle = self._bundle(connection, recorded)
-        stamps, width = _stamps(recorded), 4 * recorded.columns
-        verdicts, evidence = [], []
-        for row, (event_id, packed) in enumerate(_packed(recorded)):
-            place += 1
-            frame = self._frame(connection, packed.frame, bundle)
-            verdicts.append((
-                place, event_id, stamps[row], now_s, packed.user_id, recorded.addresses[row],
-                frame, packed.severity, packed.reason, packed.document,
-            ))  # fmt: skip
-            if packed.severity or packed.score >= NOTABLE_SCORE:
-                evidence.append((
-                    place, recorded.columns, recorded.values[row * width : (row + 1) * width],
-                    recorded.evidence.get(row), recorded.traces.get(row),
-                ))  # fmt: skip
-        added = connection.executemany(_VERDICT, verdicts).rowcount
-        only = "" if added == len(verdicts) else _OF_A_VERDICT
-        connection.executemany(_EVIDENCE + only, evidence)
-        events.add_flagged(connection, _beside(connection, recorded, verdicts, added, ordinary))
+        """The verdicts and events of what is new and ordinary go into ``ordinary``."""
+        first = place + 1
+        lines = self._lines(connection, recorded, first, now_s)
+        added = connection.executemany(_VERDICT, lines.verdicts).rowcount
+        new: Sequence[int] = range(len(lines.verdicts))
+        if added != len(lines.verdicts):
+            span = (first, place + len(lines.verdicts))
+            new = [at - first for (at,) in connection.execute(_PLACES, span)]
+        fresh = set(new)
+        notable = fresh.intersection(lines.notable)
+        connection.executemany(_EVIDENCE, [_evidence(recorded, first, row) for row in notable])
+        flagged = fresh.intersection(lines.flagged)
+        ordinary.add(recorded, first, [row for row in new if row not in flagged])
+        if recorded.events:
+            events.add_flagged(connection, {first + row: recorded.events[row] for row in flagged})
         return added
+
+    def _lines(
+        self, connection: sqlite3.Connection, recorded: Recorded, first: int, now_s: int
+    ) -> _Lines:
+        bundle = self._bundle(connection, recorded)
+        ordinary: _Rest = (self._frame(connection, PLAIN, bundle), 0, None, IN_BLOCK)
+        lines, stamps = _Lines(), _stamps(recorded)
+        for row, (event_id, verdict) in enumerate(_each(recorded)):
+            told, rest = gist(event_id, verdict), ordinary
+            packed = pack(event_id, verdict) if told.is_anomaly else None
+            if packed is not None and packed.severity:
+                frame = self._frame(connection, packed.frame, bundle)
+                rest = (frame, packed.severity, packed.reason, packed.document)
+                lines.flagged.append(row)
+            if rest is not ordinary or told.score >= NOTABLE_SCORE:
+                lines.notable.append(row)
+            lines.verdicts.append((
+                first + row, event_id, stamps[row], now_s, told.user_id, recorded.addresses[row],
+                *rest,
+            ))  # fmt: skip
+        return lines
 
     def _add_shadow(
         self, connection: sqlite3.Connection, recorded: Recorded, place: int, now_s: int
     ) -> int:
         bundle = self._bundle(connection, recorded)
         stamps = _stamps(recorded)
-        rows = [
-            (place + row + 1, event_id, bundle, stamps[row], now_s, packed.severity, packed.reason)
-            for row, (event_id, packed) in enumerate(_packed(recorded))
-        ]
+        rows = []
+        for row, (event_id, verdict) in enumerate(_each(recorded), 1):
+            packed = pack(event_id, verdict)
+            rows.append((place + row, event_id, bundle, stamps[row - 1], now_s, packed.severity,
+                         packed.reason))  # fmt: skip
         return connection.executemany(_SHADOW, rows).rowcount
 
     def _bundle(self, connection: sqlite3.Connection, recorded: Recorded) -> int:
@@ -156,32 +204,16 @@ class Appender:
         return known
 
 
-def _beside(
-    connection: sqlite3.Connection,
-    recorded: Recorded,
-    verdicts: Sequence[tuple[Any, ...]],
-    added: int,
-    ordinary: dict[int, bytes],
-) -> dict[int, bytes]:
-    """The events of new verdicts over the threshold; those of others go into ``ordinary``."""
-    flagged: dict[int, bytes] = {}
-    if not recorded.events:
-        return flagged
-    new = None
-    if added != len(verdicts):
-        span = (verdicts[0][0], verdicts[-1][0])
-        new = {place for (place,) in connection.execute(_PLACES, span)}
-    for row, event in zip(verdicts, recorded.events, strict=True):
-        if new is None or row[0] in new:
-            (flagged if row[_SEVERITY] else ordinary)[row[0]] = event
-    return flagged
+def _evidence(recorded: Recorded, first: int, row: int) -> tuple[Any, ...]:
+    width = 4 * recorded.columns
+    return (
+        first + row, recorded.columns, recorded.values[row * width : (row + 1) * width],
+        recorded.evidence.get(row), recorded.traces.get(row),
+    )  # fmt: skip
 
 
-def _packed(recorded: Recorded) -> list[tuple[str, Packed]]:
-    return [
-        (event_id, pack(event_id, verdict))
-        for event_id, verdict in zip(recorded.event_ids, recorded.verdicts, strict=True)
-    ]
+def _each(recorded: Recorded) -> Iterator[tuple[str, bytes]]:
+    return zip(recorded.event_ids, recorded.verdicts, strict=True)
 
 
 def _stamps(recorded: Recorded) -> list[float]:

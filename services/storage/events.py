@@ -1,28 +1,20 @@
 """Events as they came, beside their verdicts.
 
-Events are much alike, so many together take an eighth of the space: those of ordinary verdicts are
-in compressed blocks, which go as a whole. Those over the threshold outlive them one by one.
+Those of ordinary verdicts are in compressed blocks (``blocks.py``), where they take a twentieth of
+the space. Those over the threshold outlive them one by one.
 """
 
 from __future__ import annotations
 
 import heapq
 import sqlite3
-import zlib
 from collections.abc import Mapping, Sequence
 
-import msgspec
-
 from services.storage.base import EventPage
-
-#: A block is undone in a millisecond, and larger ones would hardly be smaller together.
-MOST_IN_BLOCK = 1000
-#: More effort takes several times as long for a fifth less.
-_EFFORT = 1
+from services.storage.blocks import Blocks, blocks
 
 _ADD_BLOCK = "INSERT INTO events VALUES (?, ?, ?, ?)"
 _ADD_FLAGGED = "INSERT INTO flagged_events VALUES (?, ?)"
-_BLOCK = "SELECT block FROM events WHERE place >= ? AND first <= ? ORDER BY place LIMIT 1"
 _FIRST = "SELECT first FROM events ORDER BY place LIMIT 1"
 # Each table in the order of its index; what is flagged is in an index of its own.
 _SPAN = "v.stamp >= ? AND v.stamp < ? AND (v.stamp > ? OR v.place > ?)"
@@ -35,19 +27,12 @@ _FLAGGED = f"""
     FROM verdicts v INDEXED BY flagged_by_time CROSS JOIN flagged_events e USING (place)
     WHERE {_SPAN} AND v.severity > 0 ORDER BY v.stamp, v.place LIMIT ?
 """
-_PLACED = msgspec.msgpack.Decoder(dict[int, bytes])
-_encode = msgspec.msgpack.Encoder().encode
 
 
 def add(connection: sqlite3.Connection, events: Mapping[int, bytes], now_s: int) -> None:
     """Keep the events of ordinary verdicts, by their places, which grow."""
-    places = list(events)
-    blocks = []
-    for start in range(0, len(places), MOST_IN_BLOCK):
-        some = places[start : start + MOST_IN_BLOCK]
-        block = zlib.compress(_encode({place: events[place] for place in some}), _EFFORT)
-        blocks.append((some[-1], some[0], now_s, block))
-    connection.executemany(_ADD_BLOCK, blocks)
+    lines = [(last, first, now_s, block) for last, first, block in blocks(events)]
+    connection.executemany(_ADD_BLOCK, lines)
 
 
 def add_flagged(connection: sqlite3.Connection, events: Mapping[int, bytes]) -> None:
@@ -64,8 +49,8 @@ def those(
     connection: sqlite3.Connection, verdicts: Sequence[tuple[int, bytes | None]]
 ) -> list[bytes | None]:
     """The same of many: of each its place, and what is kept over the threshold."""
-    blocks: dict[int, bytes] = {}
-    return [flagged or _from_block(connection, place, blocks) for place, flagged in verdicts]
+    ordinary = Blocks(connection, "events")
+    return [flagged or ordinary.get(place) for place, flagged in verdicts]
 
 
 def page(
@@ -87,14 +72,3 @@ def page(
     events = those(connection, [row[1:] for row in shown])
     kept = [each for each in events if each is not None]
     return EventPage(kept, shown[-1][:2] if len(rows) > limit else None)
-
-
-def _from_block(
-    connection: sqlite3.Connection, place: int, blocks: dict[int, bytes]
-) -> bytes | None:
-    """From ``blocks``, to which the block is added where it is not there yet."""
-    if place not in blocks:
-        row = connection.execute(_BLOCK, (place, place)).fetchone()
-        if row is not None:
-            blocks |= _PLACED.decode(zlib.decompress(row[0]))
-    return blocks.get(place)

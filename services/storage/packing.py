@@ -42,6 +42,8 @@ class Frame(msgspec.Struct, array_like=True, frozen=True):
 
 
 AS_IT_CAME = Frame()
+PLAIN = msgspec.msgpack.encode(AS_IT_CAME)
+"""Its encoded form."""
 _FRAME = msgspec.msgpack.Decoder(Frame)
 
 
@@ -61,6 +63,25 @@ class Packed:
     document: bytes
 
 
+class Gist(msgspec.Struct, frozen=True):
+    """What is to be known of every verdict, a sixth of the work of packing it."""
+
+    user_id: str
+    score: float
+    is_anomaly: bool
+
+
+_GIST = msgspec.json.Decoder(Gist)
+
+
+def gist(event_id: str, verdict: bytes) -> Gist:
+    """That of an encoded verdict; raises ValueError for what is none."""
+    try:
+        return _GIST.decode(verdict)
+    except ValueError as error:
+        raise _no_verdict(event_id) from error
+
+
 def pack(event_id: str, verdict: bytes) -> Packed:
     """One encoded verdict, packed; raises ValueError for what is none."""
     fields = _decode_json(verdict)
@@ -71,10 +92,10 @@ def pack(event_id: str, verdict: bytes) -> Packed:
             tuple(fields), tuple(fields["detectors"]), tuple(fields[name] for name in COMMON)
         )
         reason = reasons[0]["code"] if severity and reasons else None
-    except (AttributeError, LookupError, TypeError) as error:
-        raise ValueError(f"event {event_id[:64]!r} has no verdict as ztad makes them") from error
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise _no_verdict(event_id) from error
     if fields["event_id"] != event_id or _encode_json(fields) != verdict:
-        return Packed(user_id, severity, reason, score, _encode(AS_IT_CAME), verdict)
+        return Packed(user_id, severity, reason, score, PLAIN, verdict)
     fields["detectors"] = list(fields["detectors"].values())
     document = _encode([fields[name] for name in _varying(frame.fields)])
     return Packed(user_id, severity, reason, score, _encode(frame), document)
@@ -104,6 +125,10 @@ def marks_of(code: str) -> tuple[bytes, bytes]:
 def decode_frame(data: bytes) -> Frame:
     """The frame that ``pack`` encoded."""
     return _FRAME.decode(data)
+
+
+def _no_verdict(event_id: str) -> ValueError:
+    return ValueError(f"event {event_id[:64]!r} has no verdict as ztad makes them")
 
 
 @lru_cache(maxsize=64)

@@ -12,31 +12,31 @@ import numpy as np
 
 from alerting.alert import SEVERITY_ORDER, rank
 from services.storage import events
-from services.storage.appending import mark
+from services.storage.appending import IN_BLOCK, mark
 from services.storage.base import Flagged, Kept, Page, Tail, VerdictQuery
+from services.storage.blocks import Blocks
 from services.storage.packing import Frame, decode_frame, marks_of, unpack
 from services.wire import Recorded
 
-_COLUMNS = "v.event_id, v.user_id, v.frame, v.document"
+_COLUMNS = "v.event_id, v.user_id, v.frame, v.document, v.place"
 _FIRST = f"SELECT {_COLUMNS} FROM verdicts v WHERE v.event_id IN (SELECT value FROM json_each(?))"
 _GET = f"""
-    SELECT {_COLUMNS}, v.recorded, b.version, b.path, b.manifest, e.features, e.baseline, v.place,
-        c.event
+    SELECT {_COLUMNS}, v.recorded, b.version, b.path, b.manifest, e.features, e.baseline, c.event
     FROM verdicts v JOIN frames f USING (frame) JOIN bundles b USING (bundle)
     LEFT JOIN evidence e USING (place) LEFT JOIN flagged_events c USING (place) WHERE v.event_id = ?
 """
 _FLAGGED = f"""
-    SELECT {_COLUMNS}, v.place, v.severity FROM verdicts v INDEXED BY flagged_by_place
+    SELECT {_COLUMNS}, v.severity FROM verdicts v INDEXED BY flagged_by_place
     WHERE v.severity > 0 AND v.place > ? ORDER BY v.place LIMIT ?
 """
 _UNOFFERED = f"""
-    SELECT {_COLUMNS}, v.place, v.stamp, v.address, e.baseline, e.traceparent
+    SELECT {_COLUMNS}, v.stamp, v.address, e.baseline, e.traceparent
     FROM verdicts v INDEXED BY flagged_by_place LEFT JOIN evidence e USING (place)
     WHERE v.severity > 0 AND v.place > (SELECT value FROM marks WHERE name = 'offered')
     ORDER BY v.place LIMIT ?
 """
 _AT = f"""
-    SELECT {_COLUMNS}, v.place FROM verdicts v
+    SELECT {_COLUMNS} FROM verdicts v
     WHERE v.place IN (SELECT value FROM json_each(?))
 """
 _NEWEST = """
@@ -55,15 +55,16 @@ class Verdicts:
     def first(self, connection: sqlite3.Connection, event_ids: Sequence[str]) -> dict[str, bytes]:
         """The verdicts of those that are kept."""
         found = connection.execute(_FIRST, (json.dumps(list(event_ids)),)).fetchall()
-        return {row[0]: self._verdict(connection, row) for row in found}
+        verdicts = self._verdicts(connection, found)
+        return {row[0]: verdict for row, verdict in zip(found, verdicts, strict=True)}
 
     def get(self, connection: sqlite3.Connection, event_id: str) -> Kept | None:
         """All that is kept of one event."""
         row = connection.execute(_GET, (event_id,)).fetchone()
         if row is None:
             return None
-        recorded_s, version, path, manifest, features, baseline, place, flagged = row[4:]
-        verdict = self._verdict(connection, row)
+        place, recorded_s, version, path, manifest, features, baseline, flagged = row[4:]
+        (verdict,) = self._verdicts(connection, [row])
         event = events.event(connection, place, flagged)
         return Kept(verdict, version, path, manifest, recorded_s, features, baseline, event)
 
@@ -74,8 +75,8 @@ class Verdicts:
             return Tail(last)
         rows = connection.execute(_FLAGGED, (after, limit)).fetchall()
         flagged = [
-            Flagged(row[4], SEVERITY_ORDER[row[5]], row[1], self._verdict(connection, row))
-            for row in rows
+            Flagged(row[4], SEVERITY_ORDER[row[5]], row[1], verdict)
+            for row, verdict in zip(rows, self._verdicts(connection, rows), strict=True)
         ]
         return Tail(flagged[-1].place if len(flagged) == limit else last, flagged)
 
@@ -86,7 +87,7 @@ class Verdicts:
             return None
         recorded = Recorded(
             event_ids=[row[0] for row in rows],
-            verdicts=[self._verdict(connection, row) for row in rows],
+            verdicts=self._verdicts(connection, rows),
             columns=0,
             values=b"",
             stamps=np.array([row[5] for row in rows], np.float64).tobytes(),
@@ -102,19 +103,32 @@ class Verdicts:
         found = _newest(connection, query)
         shown = found[: query.limit]
         places = json.dumps([place for _, place in shown])
-        rows = {row[4]: row for row in connection.execute(_AT, (places,))}
-        verdicts = [self._verdict(connection, rows[place]) for _, place in shown]
+        at = {row[4]: row for row in connection.execute(_AT, (places,))}
+        verdicts = self._verdicts(connection, [at[place] for _, place in shown])
         return Page(verdicts, shown[-1] if len(found) > query.limit else None)
 
-    def _verdict(self, connection: sqlite3.Connection, row: Sequence[Any]) -> bytes:
-        event_id, user_id, number, document = row[:4]
+    def _verdicts(
+        self, connection: sqlite3.Connection, rows: Sequence[Sequence[Any]]
+    ) -> list[bytes]:
+        """As they came; the rows begin with :data:`_COLUMNS`."""
+        blocks = Blocks(connection, "documents")
+        found = []
+        for event_id, user_id, number, document, place, *_ in rows:
+            if document == IN_BLOCK:
+                document = blocks.get(place)
+            if document is None:
+                raise sqlite3.DatabaseError(f"verdict {place} is in no block")
+            found.append(unpack(self._frame(connection, number), event_id, user_id, document))
+        return found
+
+    def _frame(self, connection: sqlite3.Connection, number: int) -> Frame:
         frame = self._frames.get(number)
         if frame is None:
             (encoded,) = connection.execute(
                 "SELECT document FROM frames WHERE frame = ?", (number,)
             ).fetchone()
             frame = self._frames[number] = decode_frame(encoded)
-        return unpack(frame, event_id, user_id, document)
+        return frame
 
 
 def _newest(connection: sqlite3.Connection, query: VerdictQuery) -> list[tuple[float, int]]:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from services.storage.appending import mark
 from services.storage.base import Limits
-from services.storage.events import MOST_IN_BLOCK
+from services.storage.blocks import MOST_IN_BLOCK
 
 DAY_S = 86400.0
 #: Pages given back to the disk in one step: 2 MiB, which takes some 20 ms.
@@ -104,7 +104,8 @@ class Trimmer:
         for table in _TABLES[kind]:
             connection.executemany(f"DELETE FROM {table} WHERE place = ?", places)
         if kind == "ordinary" and places:  # and all before; those over the threshold have their own
-            connection.execute("DELETE FROM events WHERE place <= ?", places[-1])
+            for table in ("events", "documents"):
+                connection.execute(f"DELETE FROM {table} WHERE place <= ?", places[-1])
         change = (len(places), kind)
         connection.execute("UPDATE marks SET value = value - ? WHERE name = ?", change)
         return len(places)

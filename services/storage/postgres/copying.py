@@ -17,9 +17,12 @@ from typing import Any, NamedTuple
 import asyncpg
 
 from services.storage import events
+from services.storage.appending import IN_BLOCK
+from services.storage.blocks import Blocks
 from services.storage.errors import StoreError, told
 from services.storage.migrations.places import places
 from services.storage.opening import ALERTS_FILE_NAME, VERDICTS_FILE_NAME
+from services.storage.packing import pack
 from services.storage.postgres import days, errors
 from services.storage.postgres.address import shown
 from services.storage.postgres.appending import BUNDLE, FRAME, Row, Shadow, keep, keep_shadow
@@ -33,6 +36,7 @@ OTHERWISE = frozenset(
         "verdicts",
         "evidence",
         "events",
+        "documents",
         "flagged_events",
         "shadow",
         "frames",
@@ -93,6 +97,8 @@ class Copy:
         ]
         self._bundles: dict[int, int] = {}
         self._frames: dict[int, int] = {}
+        self._bundle_of: dict[int, int] = {}
+        self._packed: dict[tuple[bytes, int], int] = {}
 
     def prepare(self) -> int:
         """Bring both to this ztad's schema; how many lines there are to copy."""
@@ -166,7 +172,8 @@ class Copy:
             for number, document, of in source.execute(
                 "SELECT frame, document, bundle FROM frames"
             ):
-                self._frames[number] = await to.fetchval(FRAME, document, self._bundles[of])
+                self._bundle_of[number] = bundle = self._bundles[of]
+                self._frames[number] = await to.fetchval(FRAME, document, bundle)
 
     async def _in_order(
         self, source: sqlite3.Connection, to: Connection, ordered: _Ordered, advance: Advance
@@ -180,24 +187,39 @@ class Copy:
                 if ordered is _SHADOW:
                     await keep_shadow(to, [self._shadow(row) for row in rows])
                 else:
-                    await self._verdicts(to, _with_events(source, rows))
+                    await self._verdicts(to, await self._unblocked(source, to, rows))
                 await to.execute(_SET, ordered.mark, place)
             advance(len(rows))
 
-    async def _verdicts(self, to: Connection, rows: list[tuple[Any, ...]]) -> None:
-        for _, group in groupby(rows, key=lambda row: days.day_of(row[2])):
-            of_day = [Row._make((*row[:3], self._frames[row[3]], *row[4:])) for row in group]
+    async def _verdicts(self, to: Connection, rows: list[Row]) -> None:
+        for _, group in groupby(rows, key=lambda row: days.day_of(row.recorded)):
+            of_day = list(group)
             await keep(to, of_day, of_day[0].recorded)
+
+    async def _unblocked(
+        self, source: sqlite3.Connection, to: Connection, lines: list[tuple[Any, ...]]
+    ) -> list[Row]:
+        """Verdicts as a PostgreSQL keeps them, with what is in blocks of the folder."""
+        rows = [Row._make(line) for line in lines]
+        came = events.those(source, [(row.place, row.event) for row in rows])
+        documents = Blocks(source, "documents")
+        found = []
+        for row, event in zip(rows, came, strict=True):
+            frame, document = self._frames[row.frame], row.document
+            if document == IN_BLOCK and (verdict := documents.get(row.place)) is not None:
+                packed = pack(row.event_id, verdict)
+                frame = await self._frame(to, packed.frame, self._bundle_of[row.frame])
+                document = packed.document
+            found.append(row._replace(frame=frame, document=document, event=event))
+        return found
+
+    async def _frame(self, to: Connection, document: bytes, bundle: int) -> int:
+        if (document, bundle) not in self._packed:
+            self._packed[document, bundle] = await to.fetchval(FRAME, document, bundle)
+        return self._packed[document, bundle]
 
     def _shadow(self, row: tuple[Any, ...]) -> Shadow:
         return Shadow._make((*row[:3], self._bundles[row[3]], *row[4:]))
-
-
-def _with_events(source: sqlite3.Connection, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """Verdicts with those of their events that are kept in blocks."""
-    at = Row._fields.index("event")
-    found = events.those(source, [(row[0], row[at]) for row in rows])
-    return [(*row[:at], event, *row[at + 1 :]) for row, event in zip(rows, found, strict=True)]
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import closing
 
 from services.storage.base import Limits
-from services.storage.events import MOST_IN_BLOCK
+from services.storage.blocks import MOST_IN_BLOCK
 from services.storage.verdicts import SqliteStore
 from tests.contracts.stores import all_events
 from tests.unit.services.storage.batches import batch, event_of, verdict
