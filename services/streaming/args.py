@@ -54,8 +54,9 @@ class StreamArgs(BaseModel):
     """Key of that certificate."""
     batch_events: int = Field(default=2000, ge=1, le=10_000)
     """Most messages scored at once."""
-    in_flight: int = Field(default=3, ge=1, le=16)
-    """Batches under way at once: one is prepared while those before it are judged and recorded."""
+    in_flight: int = Field(default=6, ge=1, le=16)
+    """Batches under way at once: one is prepared while those before it are judged, recorded and
+    published. Of small ones, when there is no backlog, three at most."""
     fuse_share: float = Field(default=0.5, gt=0, le=1)
     """The worker stops when more than this share of the last ``fuse_window`` messages are dead
     letters; 1: never."""

@@ -133,7 +133,7 @@ class KafkaSource:
     def poll(self, most: int, timeout_s: float) -> list[Message]:
         received = _asked(lambda: _consumed(self._consumer, most, timeout_s))
         messages = [_message(each) for each in received if _is_message(each)]
-        if any((each.topic, each.partition) not in self._owned for each in messages):
+        if not {(each.topic, each.partition) for each in messages} <= self._owned:
             return [each for each in messages if (each.topic, each.partition) in self._owned]
         return messages
 

@@ -59,13 +59,13 @@ class Progress:
 
     def begin(self, messages: Sequence[Message]) -> Ticket:
         """A batch; messages of one partition must follow all that have begun before."""
-        after: dict[Partition, int] = {}
+        after: dict[tuple[str, int], int] = {}
         for message in messages:
-            at = Partition(message.topic, message.partition)
-            after[at] = message.offset + 1
-            if at not in self._at:  # where we came in
-                self._at[at] = message.offset
-        spans = {at: _Span(offset) for at, offset in after.items()}
+            place = (message.topic, message.partition)
+            if place not in after:  # where we came in, if nothing was read before
+                self._at.setdefault(Partition(*place), message.offset)
+            after[place] = message.offset + 1
+        spans = {Partition(*place): _Span(offset) for place, offset in after.items()}
         for at, span in spans.items():
             self._spans.setdefault(at, deque()).append(span)
         return Ticket(spans)

@@ -36,6 +36,9 @@ POLL_S = 0.1
 #: A batch waits so long for its turn before partitions are paused, seconds: pausing costs what was
 #: fetched ahead.
 PATIENCE_S = 1.0
+#: A batch of less than half the most messages waits until fewer than this many are under way: its
+#: calls cost as much as a large one's, and while it waits the one behind it grows.
+MOST_SMALL = 3
 #: Batches under way have so long to end before their partitions go to somebody else, seconds.
 HAND_OVER_S = 10.0
 #: The same when this process is to end, seconds.
@@ -75,7 +78,7 @@ class Worker:
         self._tracing = tracing
         self._fuse = Fuse(share=args.fuse_share, window=args.fuse_window, least=args.fuse_least)
         self._next: asyncio.Queue[Batch] = asyncio.Queue(maxsize=1)
-        self._slots = asyncio.Semaphore(args.in_flight)
+        self._ended = asyncio.Event()
         self._waiting: set[Batch] = set()
         self._under_way: dict[Batch, asyncio.Task[None]] = {}
         self._trouble: str | None = None
@@ -155,12 +158,20 @@ class Worker:
     async def _begin(self, group: asyncio.TaskGroup, outputs: Outputs) -> None:
         """One batch after the other."""
         while True:
-            await self._slots.acquire()
             batch = await self._next.get()
+            await self._room(batch)
             await self._fuse.closed()
             self._waiting.discard(batch)
             self._under_way[batch] = group.create_task(self._work(batch, outputs))
             await batch.prepared.wait()
+
+    async def _room(self, batch: Batch) -> None:
+        """Wait until another batch of its size may be under way."""
+        small = 2 * len(batch.messages) < self._args.batch_events
+        most = min(MOST_SMALL, self._args.in_flight) if small else self._args.in_flight
+        while len(self._under_way) >= most:
+            self._ended.clear()
+            await self._ended.wait()
 
     async def _work(self, batch: Batch, outputs: Outputs) -> None:
         """One batch from the topic to the topics."""
@@ -184,7 +195,7 @@ class Worker:
             self.counts.add(outcome)
         finally:
             del self._under_way[batch]
-            self._slots.release()
+            self._ended.set()
             batch.prepared.set()
 
     def _contexts(self, batch: Batch) -> list[Context]:
