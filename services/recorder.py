@@ -41,7 +41,7 @@ from services.storage.base import (
     Tail,
     VerdictQuery,
 )
-from services.storage.errors import StoreError
+from services.storage.errors import StoreError, TooLong
 from services.storage.spool import SPOOL_NAME, Spool
 from services.telemetry import Tracing
 from services.watching import Watch
@@ -336,7 +336,7 @@ class Recorder:
                     self._flagged.popleft()
                 offered = await self._offer()
             except Exception as error:  # noqa: BLE001 - whatever it is, alerts are not given up
-                if not isinstance(error, StoreError):  # else it was told
+                if isinstance(error, TooLong) or not isinstance(error, StoreError):  # else told
                     trouble.shows(error)
                 self._metrics.unoffered.set(1)
                 await asyncio.sleep(OFFER_PAUSE_S)

@@ -173,13 +173,14 @@ def test_what_was_recorded_and_not_offered_is_offered_after_a_restart(tmp_path: 
 
 
 def test_alerts_that_cannot_be_made_now_are_made_later(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(recorders, "OFFER_PAUSE_S", 0)
+    full, slow = StoreError("alerts.db", "full", "-"), TooLong("alerts.db", "takes too long", "-")
 
     async def talk() -> None:
         async with running(tmp_path) as recorder:
-            offer, failures = recorder._alerts.offer, iter([StoreError("alerts.db", "full", "-")])
+            offer, failures = recorder._alerts.offer, iter([full, slow])
 
             async def failing(recorded: Any) -> int:
                 for failure in failures:
@@ -192,6 +193,10 @@ def test_alerts_that_cannot_be_made_now_are_made_later(
             await until_metric(recorder, "ztad_store_unoffered", 0)
 
     run(talk)
+    # Whatever opens the log tells what is wrong with it, but not that it is slow.
+    told = [each.getMessage() for each in caplog.records if "alerts wait" in each.getMessage()]
+    assert len(told) == 2
+    assert "takes too long" in told[0]
 
 
 def test_a_question_waits_for_what_is_to_come(tmp_path: Path) -> None:
