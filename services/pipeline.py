@@ -88,6 +88,8 @@ class Scored:
     answers: list[bytes | ItemError]
     refused: ItemError | None = None
     duplicates: int = 0
+    ordinary: int = 0
+    """Events that were neither flagged nor repeated."""
     alone: bool = False
     """Whether the history could not be asked what others know."""
     tallies: list[Tally] = field(default_factory=list)
@@ -354,6 +356,7 @@ class Pipeline:
         for item, verdict in zip(part.items, settled.answers, strict=True):
             scored.answers[item] = verdict
         scored.duplicates += len(part.duplicates)
+        scored.ordinary += len(part.items) - len({*part.duplicates, *judged.alerts})
         scored.tallies.append(Tally(part.live, judged))
 
     def recent(self, event_id: str) -> Kept | None:

@@ -142,7 +142,7 @@ class Scoring:
         metrics.events.labels("alert").inc(scored.alerts)
         metrics.events.labels("error").inc(errors)
         metrics.events.labels("duplicate").inc(scored.duplicates)
-        metrics.events.labels("ordinary").inc(max(0, total - errors - scored.alerts))
+        metrics.events.labels("ordinary").inc(scored.ordinary)
         if scored.degraded:
             metrics.degraded.inc()
         if scored.alone:

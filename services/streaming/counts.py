@@ -39,12 +39,11 @@ class Counts:
 
     def add(self, outcome: Outcome) -> None:
         """What became of a batch."""
-        verdicts = len(outcome.verdicts)
         duplicates = sum(scored.duplicates for _, scored in outcome.scored)
         alerts = sum(scored.alerts for _, scored in outcome.scored)
         self.events["alert"] += alerts
         self.events["duplicate"] += duplicates
-        self.events["ordinary"] += max(0, verdicts - alerts)
+        self.events["ordinary"] += sum(scored.ordinary for _, scored in outcome.scored)
         for each in outcome.letters:
             self.letters[each.reason] += 1
         for _, scored in outcome.scored:

@@ -219,6 +219,7 @@ def test_an_event_that_is_read_twice_keeps_its_first_verdict(broker: Broker, nam
         again = args.model_copy(update={"group": f"{name}.again"})  # begins anew
         async with working(broker, graph, again) as worker:
             await until(lambda: worker.counts.events["duplicate"] == 1)
+            assert worker.counts.events["ordinary"] == 0
         assert graph.recorded == {"a": first}
         verdicts = [json.loads(each.value or b"") for each in await read(broker, args.verdicts)]
         assert [each["score"] for each in verdicts] == [1, 1]

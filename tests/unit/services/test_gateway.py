@@ -425,6 +425,7 @@ def test_metrics() -> None:
             'ztad_requests_total{route="/v1/events/{id}",status="200"} 1.0',
             'ztad_requests_total{route="other",status="404"} 1.0',
             'ztad_events_total{outcome="duplicate"} 1.0',
+            'ztad_events_total{outcome="ordinary"} 1.0',
             'ztad_events_total{outcome="error"} 1.0',
             "ztad_waiting_events 0.0",
         ):
