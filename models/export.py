@@ -65,6 +65,12 @@ class Graph:
         self._nodes.append(helper.make_node(operator, inputs, names, **attributes))
         return names[0]
 
+    def split(self, x: str, parts: int, *, axis: int) -> list[str]:
+        """Equal parts of a tensor along one axis."""
+        names = [f"Split_{len(self._nodes)}_{part}" for part in range(parts)]
+        self._nodes.append(helper.make_node("Split", [x], names, axis=axis))
+        return names
+
     def model(self, score: str, *, tile: int) -> bytes:
         """The finished file: `score`, of shape (n,) or (n, 1), becomes the output; `tile` its
         preferred batch."""

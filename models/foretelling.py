@@ -10,12 +10,25 @@ from numpy.typing import NDArray
 
 from models.export import Graph
 from models.keras_loading import keras_on_tensorflow
-from models.steps import GIVEN, HEADS, LEVELS, MOST_LEVELS, TOLD, Nodes, Numbers, Steps
+from models.steps import (
+    GIVEN,
+    HEADS,
+    LEVELS,
+    MOST_LEVELS,
+    TOLD,
+    Nodes,
+    Numbers,
+    Steps,
+    in_pieces,
+    strangers,
+)
 
 LEAST_LIKELY = 1e-6
 """No field of a step is more surprising than this: six decades."""
 _NEVER = np.float32(-1e9)
 """Logit of a level that a field does not have."""
+_MOST_LOGIT = np.float32(80.0)
+"""Odds of 10^34 to one and no more: their sums are float32 without the largest taken off first."""
 _BATCH = 128
 _LEAST_STEPS = 20
 _CHUNK = 2048
@@ -45,10 +58,10 @@ class Foretelling:
         hidden = np.concatenate([state, steps.given], axis=2) @ self.mix + self.mix_bias
         logits = np.maximum(hidden, 0) @ self.levels + self.levels_bias
         logits = logits.reshape(*logits.shape[:2], HEADS, MOST_LEVELS)
-        chance = np.exp(logits - logits.max(axis=3, keepdims=True))
-        chance /= chance.sum(axis=3, keepdims=True)
+        odds = np.exp(np.clip(logits, -_MOST_LOGIT, _MOST_LOGIT)) * _THERE
         stranger = steps.levels[..., None] <= _NAMES_OF_LEVELS
-        share = np.maximum((chance * stranger).sum(axis=3), np.float32(LEAST_LIKELY))
+        chance = (odds * stranger).sum(axis=3) / odds.sum(axis=3)
+        share = np.maximum(chance, np.float32(LEAST_LIKELY))
         decades: Numbers = np.log(share).sum(axis=2) / np.float32(-_LN10) * steps.present
         return decades
 
@@ -65,34 +78,66 @@ class Foretelling:
             state = states[:, at] = update * state + (1 - update) * candidate
         return states
 
-    def add_to(self, graph: Graph, length: int) -> tuple[str, Nodes]:
-        """The nodes of ``surprise`` (n, s), and those of the steps."""
+    def add_to(self, graph: Graph, length: int) -> str:
+        """The nodes of ``surprise``, (s, n): of the steps that count for the last one, else 0."""
         steps = Nodes.of(graph, graph.sees, length)
-        state = self._states_nodes(graph, steps.before)
-        both = graph.add("Concat", state, steps.given, axis=2)
-        hidden = graph.add("Relu", _dense(graph, both, self.mix, self.mix_bias))
-        logits = _dense(graph, hidden, self.levels, self.levels_bias)
-        share = _share_of_strangers(graph, logits, steps.levels, length)
-        likely = _between(graph, share, LEAST_LIKELY, 1.0)
-        both = graph.constant([2, 3], np.int64)
-        tails = graph.add("ReduceSum", graph.add("Log", likely), both, keepdims=0)
-        decades = graph.add("Div", tails, graph.constant(-_LN10))
-        return graph.add("Mul", decades, steps.present), steps
-
-    def _states_nodes(self, graph: Graph, before: str) -> str:
-        units = len(self.recurrent)
-        by_time = graph.add("Transpose", before, perm=[1, 0, 2])
-        states = graph.add(
-            "GRU",
-            by_time,
-            graph.constant(self.kernel.T[None]),
-            graph.constant(self.recurrent.T[None]),
-            graph.constant(self.bias.reshape(1, -1)),
-            hidden_size=units,
-            linear_before_reset=1,
+        states = self._states_nodes(graph, steps.told, length)
+        flat = graph.constant([-1], np.int64)
+        counts = graph.add("Reshape", steps.counts, flat)
+        rows = graph.add("Reshape", graph.add("NonZero", counts), flat)
+        state, told, bytes_ = (
+            graph.add("Gather", of, rows, axis=0) for of in (states, steps.told, steps.bytes_)
         )
-        flat = graph.add("Squeeze", states, graph.constant([1], np.int64))
-        return graph.add("Transpose", flat, perm=[1, 0, 2])
+        decades = graph.add("Reshape", self._decades(graph, state, told, bytes_), flat)
+        nothing = graph.add("Mul", counts, graph.constant(0.0))
+        spread = graph.add("ScatterElements", nothing, rows, decades, axis=0)
+        return graph.add("Reshape", spread, graph.constant([length, -1], np.int64))
+
+    def _states_nodes(self, graph: Graph, told: str, length: int) -> str:
+        """The units' state when each step begins, (s n, u), step by step: the products of matrices
+        and the functions of a whole tile are faster each than the GRU operator is as one."""
+        units = len(self.recurrent)
+        both = 2 * units
+        kernel = in_pieces(self.kernel)
+        bias = self.bias[0] + np.where(np.arange(3 * units) < both, self.bias[1], 0)
+        gates, candidates = (
+            graph.split(_dense(graph, told, kernel[:, of], bias[of]), length, axis=0)
+            for of in (slice(both), slice(both, None))
+        )
+        recurrent = graph.constant(self.recurrent[:, :both])
+        # Before the first step there is nothing, so its state is the same for all.
+        nothing = graph.add("Mul", candidates[-1], graph.constant(0.0))
+        state = graph.add("Add", nothing, graph.constant(self._first()))
+        states = [state]
+        for gate, candidate in zip(gates[:-1], candidates[:-1], strict=True):
+            opened = graph.add("Sigmoid", graph.add("Gemm", state, recurrent, gate))
+            update, reset = graph.split(opened, 2, axis=1)
+            own = _dense(graph, state, self.recurrent[:, both:], self.bias[1, both:])
+            kept = graph.add("Mul", reset, own)
+            fresh = graph.add("Tanh", graph.add("Add", candidate, kept))
+            moved = graph.add("Mul", update, graph.add("Sub", state, fresh))
+            state = graph.add("Add", fresh, moved)
+            states.append(state)
+        return graph.add("Concat", *states, axis=0)
+
+    def _first(self) -> Numbers:
+        state: Numbers = self._states(np.zeros((1, 1, TOLD), np.float32))[0, 0]
+        return state
+
+    def _decades(self, graph: Graph, state: str, told: str, bytes_: str) -> str:
+        """Surprise (m, 1) of m steps, from the units' state, what tells them, and their bytes."""
+        unused = np.zeros((TOLD - GIVEN, len(self.recurrent)), np.float32)
+        both = graph.add("Concat", state, told, axis=1)
+        mixed = _dense(graph, both, np.concatenate([self.mix, unused]), self.mix_bias)
+        logits = _dense(graph, graph.add("Relu", mixed), self.levels, self.levels_bias)
+        odds = graph.add("Exp", _between(graph, logits, float(-_MOST_LOGIT), float(_MOST_LOGIT)))
+        # A product with ones, of the levels that there are, adds a field's up.
+        fields = np.eye(HEADS)[:, None] * _THERE[:, :, None]
+        along = graph.constant(fields.reshape(-1, HEADS))
+        chosen = graph.add("MatMul", graph.add("Mul", odds, strangers(graph, bytes_)), along)
+        share = graph.add("Div", chosen, graph.add("MatMul", odds, along))
+        logs = graph.add("Log", _between(graph, share, LEAST_LIKELY, 1.0))
+        return graph.add("MatMul", logs, graph.constant(np.full((HEADS, 1), -1 / _LN10)))
 
 
 def train(
@@ -179,6 +224,7 @@ _NAMES_OF_LEVELS = np.arange(MOST_LEVELS, dtype=np.float32)
 _MISSING: Numbers = np.where(
     np.array(LEVELS)[:, None] > _NAMES_OF_LEVELS, np.float32(0), _NEVER
 ).astype(np.float32)
+_THERE: Numbers = (_MISSING == 0).astype(np.float32)
 
 
 def _sigmoid(x: Numbers) -> Numbers:
@@ -186,28 +232,7 @@ def _sigmoid(x: Numbers) -> Numbers:
 
 
 def _dense(graph: Graph, x: str, kernel: Numbers, bias: Numbers) -> str:
-    return graph.add("Add", graph.add("MatMul", x, graph.constant(kernel)), graph.constant(bias))
-
-
-def _share_of_strangers(graph: Graph, logits: str, levels: str, length: int) -> str:
-    """How likely each level (n, s, HEADS) or a stranger one is, by the logits (n, s, HEADS *
-    MOST_LEVELS) of all levels; as (n, s, HEADS, 1).
-
-    A softmax of which only sums are wanted. Products with ones spread a number over the levels, or
-    add them up, in a fraction of the time that broadcasting and reducing so short an axis takes.
-    """
-    apart = graph.constant([-1, length, HEADS, MOST_LEVELS], np.int64)
-    one_by_one = graph.add("Reshape", logits, apart)
-    top = graph.add("ReduceMax", one_by_one, axes=[3], keepdims=1)
-    across = graph.add("MatMul", top, graph.constant(np.ones((1, MOST_LEVELS))))
-    odds = graph.add("Exp", graph.add("Sub", one_by_one, across))
-    # 1 for the levels at least as strange; of a level beyond the last one there is none.
-    spread = graph.add("MatMul", levels, graph.constant(np.repeat(-np.eye(HEADS), MOST_LEVELS, 1)))
-    names = graph.constant(np.tile(_NAMES_OF_LEVELS + 1, HEADS))
-    stranger = _between(graph, graph.add("Add", spread, names), 0.0, 1.0)
-    along = graph.constant(np.ones((MOST_LEVELS, 1)))
-    chosen = graph.add("Mul", odds, graph.add("Reshape", stranger, apart))
-    return graph.add("Div", graph.add("MatMul", chosen, along), graph.add("MatMul", odds, along))
+    return graph.add("Gemm", x, graph.constant(kernel), graph.constant(bias))
 
 
 def _between(graph: Graph, x: str, low: float, high: float) -> str:

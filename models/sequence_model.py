@@ -49,7 +49,7 @@ class SequenceModel:
     (30,000, seed 201) ROC-AUC is 0.961 and 0.959.
 
     Cost: fitting takes 10 to 30 s for 12,000 trails on one busy core beside the import of
-    TensorFlow; ONNX Runtime scores 37,000 trails a second at batch 256 there.
+    TensorFlow; ONNX Runtime scores 100,000 trails a second in tiles of 512 there.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ class SequenceModel:
         "fading": Range(low=0.5, high=1.0),
     }
     effort: ClassVar[str] = "max_epochs"
-    tile: ClassVar[int] = 64
+    tile: ClassVar[int] = 512
 
     def __init__(
         self,
@@ -187,12 +187,8 @@ class _Fitted:
     def onnx(self, *, tile: int) -> bytes:
         length = len(self.weights)
         graph = Graph(length, WIDTH, sees="trails")
-        surprise, steps = self.foretelling.add_to(graph, length)
-        usual = graph.constant(self.usual)
-        beyond = graph.add("Max", graph.add("Sub", surprise, usual), graph.constant(0.0))
-        linked = graph.add("Mul", steps.present, steps.linked)
-        chain = graph.add(
-            "MatMul", graph.add("Mul", beyond, linked), graph.constant(self.weights[:, None])
-        )
-        own = graph.add("Gather", surprise, graph.constant([length - 1], np.int64), axis=1)
+        surprise = self.foretelling.add_to(graph, length)
+        above = graph.add("Sub", surprise, graph.constant(max(self.usual, 0.0)))
+        chain = graph.add("MatMul", graph.constant(self.weights[None]), graph.add("Relu", above))
+        own = graph.add("Gather", surprise, graph.constant([length - 1], np.int64), axis=0)
         return graph.model(graph.add("Add", own, chain), tile=tile)

@@ -74,39 +74,69 @@ class Steps:
 
 @dataclass(frozen=True, slots=True)
 class Nodes:
-    """The same as names of tensors in an ONNX graph."""
+    """The same as names of tensors in an ONNX graph, time first and flat: row t n + i is step t of
+    trail i, so that everything is one product of two matrices and a step is a run of rows.
 
-    before: str
-    given: str
-    levels: str
-    present: str
-    linked: str
+    ``bytes_`` (s n, WIDTH) as floats; ``told`` (s n, TOLD) tells the step itself, in the pieces of
+    :func:`in_pieces`; ``counts`` (s, n) is 1 where there was an event that came from the device and
+    the network of the last.
+    """
+
+    bytes_: str
+    told: str
+    counts: str
 
     @classmethod
     def of(cls, graph: Graph, trails: str, length: int) -> Nodes:
         """The nodes of :meth:`Steps.of`, for trails of ``length`` steps."""
-        one = graph.constant(1.0)
-        bytes_ = graph.add("Cast", trails, to=graph.FLOAT)
-        present = graph.add("Min", _columns(graph, bytes_, [0]), one)
-        links = _columns(graph, bytes_, _LINKS)
-        levels = _lowered(graph, bytes_, _ORDERED)
-        new = _new_nodes(graph, links, present, length)
-        gap = graph.add("Div", _lowered(graph, bytes_, [_GAP]), graph.constant(_MOST_GAP))
-        kind_names = graph.constant(np.arange(1, KINDS + 1))
-        kinds = _equal(graph, _columns(graph, bytes_, [_KIND]), kind_names)
-        given = graph.add("Concat", gap, kinds, axis=2)
-        scaled = graph.add("Div", levels, graph.constant(_MOST))
-        told = graph.add("Concat", given, scaled, graph.add("Min", levels, one), new, axis=2)
-        where = _columns(graph, bytes_, _WHERE)
-        last = graph.add("Gather", where, graph.constant([length - 1], np.int64), axis=1)
-        same = graph.add("ReduceMin", _equal(graph, where, last), axes=[2], keepdims=0)
-        return cls(
-            before=_later(graph, told),
-            given=given,
-            levels=levels,
-            present=graph.add("Reshape", present, graph.constant([-1, length], np.int64)),
-            linked=same,
-        )
+        by_time = graph.add("Transpose", trails, perm=[1, 0, 2])
+        flat = graph.constant([-1, WIDTH], np.int64)
+        bytes_ = graph.add("Reshape", graph.add("Cast", by_time, to=graph.FLOAT), flat)
+        first = graph.add("Reshape", _columns(graph, bytes_, [0]), _by_step(graph, length))
+        present = _at_most_one(graph, first)
+        new = _new_nodes(graph, bytes_, present, length)
+        told = graph.add("Concat", _pieces(graph, bytes_), new, axis=1)
+        return cls(bytes_, told, _counts(graph, bytes_, present, length))
+
+
+def in_pieces(kernel: Numbers) -> Numbers:
+    """What multiplies ``Nodes.told`` (TOLD, k), from what multiplies a row of ``Steps.before``.
+
+    The two tell the same. With r(x) = max(x, 0) and a level l, min(l, 1) is r(l) - r(l - 1), so l
+    and l - 1 stand where l over its most and min(l, 1) did: sums of bytes, cut off at 0.
+    """
+    given, scaled, some, new = np.split(kernel, [GIVEN, GIVEN + HEADS, GIVEN + 2 * HEADS])
+    return np.concatenate([given, scaled / _MOST[:, None] + some, -some, new])
+
+
+def _pieces(graph: Graph, bytes_: str) -> str:
+    """The gap, 1 for the kind, every level and every level less one: (s n, TOLD - links).
+
+    The kind k is j where 1 - (k - j)^2 is above 0, which is a sum of k, its square and 1.
+    """
+    weights = np.zeros((WIDTH + 1, GIVEN + 2 * HEADS))
+    constants = np.zeros(GIVEN + 2 * HEADS)
+    kinds = np.arange(1, KINDS + 1)
+    weights[_GAP, 0], constants[0] = 1 / _MOST_GAP, -1 / _MOST_GAP
+    weights[_KIND, kinds], weights[WIDTH, kinds] = 2 * kinds, -1
+    constants[kinds] = 1 - kinds**2
+    for head, column in enumerate(_ORDERED):
+        weights[column, [GIVEN + head, GIVEN + HEADS + head]] = 1
+    constants[GIVEN : GIVEN + HEADS], constants[GIVEN + HEADS :] = -1, -2
+    kind = _columns(graph, bytes_, [_KIND])
+    both = graph.add("Concat", bytes_, graph.add("Mul", kind, kind), axis=1)
+    sums = graph.add("Gemm", both, graph.constant(weights), graph.constant(constants))
+    return graph.add("Relu", sums)
+
+
+def _counts(graph: Graph, bytes_: str, present: str, length: int) -> str:
+    steps = graph.constant([length, -1, len(_WHERE)], np.int64)
+    where = graph.add("Reshape", _columns(graph, bytes_, _WHERE), steps)
+    last = graph.add("Gather", where, graph.constant([length - 1], np.int64), axis=0)
+    apart = graph.add("Abs", graph.add("Sub", where, last))
+    distance = graph.add("MatMul", apart, graph.constant(np.ones((len(_WHERE), 1))))
+    distances = graph.add("Reshape", distance, _by_step(graph, length))
+    return graph.add("Relu", graph.add("Sub", present, distances))
 
 
 def _new(links: NDArray[np.uint8], present: Numbers) -> Numbers:
@@ -120,26 +150,38 @@ def _new(links: NDArray[np.uint8], present: Numbers) -> Numbers:
     return fresh
 
 
-def _new_nodes(graph: Graph, links: str, present: str, length: int) -> str:
-    by_link = graph.add("Transpose", links, perm=[0, 2, 1])
-    mine = graph.add("Unsqueeze", by_link, graph.constant([3], np.int64))
-    theirs = graph.add("Unsqueeze", by_link, graph.constant([2], np.int64))
-    same = graph.add("Mul", _equal(graph, mine, theirs), graph.constant(_earlier(length)))
-    known = graph.add("ReduceMax", same, axes=[3], keepdims=0)
-    there = graph.add("Min", by_link, graph.constant(1.0))
-    new = graph.add("Mul", there, graph.add("Sub", graph.constant(1.0), known))
-    by_step = graph.add("Transpose", new, perm=[0, 2, 1])
-    return graph.add("Mul", by_step, _later(graph, present))
+def _new_nodes(graph: Graph, bytes_: str, present: str, length: int) -> str:
+    """:func:`_new` (s n, links): the smallest distance to an earlier link, at most 1, is 0 where
+    the value is known."""
+    by_step = graph.constant([length, -1, len(_LINKS)], np.int64)
+    chosen = graph.add("Reshape", _columns(graph, bytes_, _LINKS), by_step)
+    links = graph.add("Transpose", chosen, perm=[2, 1, 0])
+    near = graph.add("Min", _nearest(graph, links, length), links)
+    rows = graph.constant([-1, len(_LINKS)], np.int64)
+    fresh = graph.add("Reshape", graph.add("Transpose", near, perm=[2, 1, 0]), rows)
+    before = graph.add("Pad", present, graph.constant([1, 0, -1, 0], np.int64))
+    column = graph.add("Reshape", before, graph.constant([-1, 1], np.int64))
+    after = graph.add("MatMul", column, graph.constant(np.ones((1, len(_LINKS)))))
+    return graph.add("Mul", _at_most_one(graph, fresh), after)
+
+
+def _nearest(graph: Graph, links: str, length: int) -> str:
+    """The least difference of each link to one of an earlier step, (links, n, s)."""
+    mine = np.repeat(np.eye(length), length, axis=1)
+    theirs = np.tile(np.eye(length), length)
+    # Beyond every difference of two bytes.
+    never = (1.0 - _earlier(length)) * 1000.0
+    rows = graph.add("Reshape", links, graph.constant([-1, length], np.int64))
+    weights, out = graph.constant(mine - theirs), graph.constant(never.ravel())
+    apart = graph.add("Abs", graph.add("Gemm", rows, weights, out))
+    pairs = graph.add("Reshape", apart, graph.constant([-1, length], np.int64))
+    least = graph.add("ReduceMin", pairs, axes=[1], keepdims=0)
+    return graph.add("Reshape", least, graph.constant([len(_LINKS), -1, length], np.int64))
 
 
 def _earlier(length: int) -> Numbers:
     """1 where the step of the second axis lies before that of the first, (s, s)."""
     return np.tril(np.ones((length, length), np.float32), -1)
-
-
-def _later(graph: Graph, steps: str) -> str:
-    """What the step before each one is, zeros before the first."""
-    return graph.add("Pad", steps, graph.constant([0, 1, 0, 0, -1, 0], np.int64))
 
 
 def _columns(graph: Graph, steps: str, columns: list[int]) -> str:
@@ -148,11 +190,21 @@ def _columns(graph: Graph, steps: str, columns: list[int]) -> str:
     return graph.add("MatMul", steps, graph.constant(chosen))
 
 
-def _lowered(graph: Graph, steps: str, columns: list[int]) -> str:
-    """Levels from bytes, which are one more."""
-    lower = graph.add("Sub", _columns(graph, steps, columns), graph.constant(1.0))
-    return graph.add("Max", lower, graph.constant(0.0))
+def strangers(graph: Graph, bytes_: str) -> str:
+    """1 for the levels that are as strange as that of a step or stranger, (m, HEADS *
+    MOST_LEVELS), from the bytes of m steps; of a level beyond the last one there is none."""
+    weights = np.zeros((WIDTH, HEADS, MOST_LEVELS))
+    weights[_ORDERED, np.arange(HEADS)] = -1
+    names = np.tile(np.arange(MOST_LEVELS) + 2, HEADS)
+    flat = graph.constant(weights.reshape(WIDTH, -1))
+    less = graph.add("Gemm", bytes_, flat, graph.constant(names))
+    return _at_most_one(graph, less)
 
 
-def _equal(graph: Graph, one: str, other: str) -> str:
-    return graph.add("Cast", graph.add("Equal", one, other), to=graph.FLOAT)
+def _by_step(graph: Graph, length: int) -> str:
+    return graph.constant([length, -1], np.int64)
+
+
+def _at_most_one(graph: Graph, x: str) -> str:
+    """Between 0 and 1; Min takes ten times as long."""
+    return graph.add("Clip", x, graph.constant(0.0), graph.constant(1.0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 from models.base import InvalidParameter
 from models.foretelling import LEAST_LIKELY, _network, _weights, train
 from models.keras_loading import keras_on_tensorflow
+from models.onnx_scorer import OnnxScorer
 from models.sequence_model import SequenceModel
-from models.steps import KINDS, LEVELS, MOST_LEVELS, Steps
+from models.steps import GIVEN, HEADS, KINDS, LEVELS, MOST_LEVELS, TOLD, Steps, in_pieces
 from preprocessing.trail import FIELDS, LENGTH, WIDTH, Trails
 
 NAMES = [field.name for field in FIELDS]
@@ -98,3 +100,28 @@ def test_attacks_among_the_training_trails_teach_little() -> None:
 def test_parameters_have_a_range(parameter: str, value: float) -> None:
     with pytest.raises(InvalidParameter, match=parameter):
         SequenceModel(**{parameter: value})  # type: ignore[arg-type]
+
+
+def test_the_file_scores_as_the_detector_whatever_is_missing(tmp_path: Path) -> None:
+    rows = np.random.default_rng(3).integers(1, 256, (64, LENGTH, WIDTH)).astype(np.uint8)
+    rows[8:16, : LENGTH - 1] = 0
+    rows[16:24, -1] = 0
+    rows[24:32, 5] = 0
+    rows[32:40, :, NAMES.index("session_link")] = 0
+    rows[40:, :, [NAMES.index("device_link"), NAMES.index("network_link")]] = 7
+    rows[:8] = 0
+    model = SequenceModel(units=5, max_epochs=1).fit(trails())
+    model.export(tmp_path / "model.onnx")
+    scorer = OnnxScorer(tmp_path / "model.onnx", name="sequence_model", version="1")
+    np.testing.assert_allclose(scorer.score(rows).values, model.score(rows), rtol=2e-5, atol=2e-5)
+    assert not scorer.score(rows[:8]).values.any(), "no step counts"
+
+
+def test_told_in_pieces_is_told() -> None:
+    rows = trails() * np.uint8(3)
+    kernel = np.random.default_rng(4).normal(size=(TOLD, 3)).astype(np.float32)
+    levels = np.maximum(rows[:, :-1, [field.ordered for field in FIELDS]].astype(np.float32) - 1, 0)
+    before = Steps.of(rows).before[:, 1:]
+    given, new = before[..., :GIVEN], before[..., GIVEN + 2 * HEADS :]
+    pieces = np.concatenate([given, levels, np.maximum(levels - 1, 0), new], axis=2)
+    np.testing.assert_allclose(pieces @ in_pieces(kernel), before @ kernel, rtol=1e-4, atol=1e-5)
