@@ -89,6 +89,8 @@ def run_replicas(bundle: Path, plan: Plan, home: Path, say: Say) -> list[Scaled]
 
 def _measured(setup: Setup, bench: Bench) -> Scaled:
     singles, batches = [], []
+    # Not counted: first requests, and people whom nobody has seen yet.
+    bench.step(bench.job(BATCH_CONNECTIONS, batch=ASKED_BATCH))
     for _ in range(bench.plan.runs):
         singles.append(bench.step(bench.job(NOOP_CONNECTIONS)))
         batches.append(bench.step(bench.job(BATCH_CONNECTIONS, batch=ASKED_BATCH)))

@@ -8,16 +8,18 @@ from rich.console import Console
 from models.bundle import Bundle
 from services.app import AppArgs
 from services.bench.machine import Processes
-from services.bench.outcome import Latency, Outcome
+from services.bench.outcome import Job, Latency, Outcome
 from services.bench.replicas import (
     Scaled,
     Setup,
+    _measured,
     arguments,
     replicas_rows,
     replicas_table,
     setups,
 )
-from services.bench.rounds import Step
+from services.bench.rounds import Bench, Plan, Step
+from services.bench.subject import Subject
 
 
 def step(rate: int, events: int) -> Step:
@@ -48,3 +50,21 @@ def test_medians_side_by_side() -> None:
     assert rows["one: batches of 1,000"] == 9000
     assert rows["one: errors"] == 4
     assert rows["one: their p95"] == 50
+
+
+class Counting(Bench):
+    """Answers the nth load with n requests a second."""
+
+    loads = 0
+
+    def step(self, job: Job) -> Step:
+        self.loads += 1
+        return step(self.loads, self.loads)
+
+
+def test_the_first_load_warms_up_and_is_not_counted(tmp_path: Path) -> None:
+    plan = Plan(events="", runs=2, seconds=1.0)
+    bench = Counting(Subject("127.0.0.1", 1, tmp_path, None), plan, lambda text: None)
+    found = _measured(Setup("one"), bench)
+    assert [each.outcome.requests for each in found.singles] == [2, 4]
+    assert [each.outcome.requests for each in found.batches] == [3, 5]
