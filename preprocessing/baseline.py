@@ -8,11 +8,11 @@ hundred events rather than all time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from math import exp, inf, log2, sqrt
 from typing import Final, final
 
-from mypy_extensions import mypyc_attr
+from librt.vecs import vec
+from mypy_extensions import i64, mypyc_attr
 
 from preprocessing.geo import beyond_accuracy_km, distance_km
 
@@ -26,13 +26,6 @@ QUARTERS: Final = 4
 #: Pseudo-events of what the tenant shows, mixed into every user's rates: a user with fewer events
 #: than this is judged mostly by the tenant, later by their own.
 PRIOR_EVENTS: Final = 4.0
-
-#: Sightings from which a value is a habit rather than new.
-HABIT: Final = 2.0
-#: Events of a user before which a way of access (agent, method, kind) is no habit, however often it
-#: was seen: newcomers are judged by the tenant's ways (Entra: learning mode for 10 logins).
-SETTLED: Final = 10.0
-_WAYS: Final = range(3, 6)  # in history.CATEGORIES
 
 #: Spread below which amounts are "the same", in log2: a factor of 1.4.
 LEAST_SPREAD: Final = 0.5
@@ -89,101 +82,6 @@ class Decaying:
             self.at_s = at_s
         else:
             self.value += amount * exp(age_s / tau_s)
-
-
-@final
-@mypyc_attr(acyclic=True)
-class Categories:
-    """How often each value of one field was seen, and how often a value was seen first.
-
-    ``weight`` is the sum of ``counts``; ``firsts`` counts the events that brought a new value.
-    """
-
-    __slots__ = ("counts", "firsts", "weight")
-
-    def __init__(self) -> None:
-        self.counts: dict[str, float] = {}
-        self.weight = 0.0
-        self.firsts = 0.0
-
-    def learn(self, value: str, limit: float, most_values: int) -> bool:
-        """Count one sighting; True if it was the first."""
-        counts = self.counts
-        count = counts.get(value)
-        self.weight = weight = self.weight + 1.0
-        if count is None:
-            counts[value] = 1.0
-            self.firsts += 1.0
-            if weight > limit or len(counts) > most_values:
-                self._halve(most_values)
-            return True
-        counts[value] = count + 1.0
-        if weight > limit:
-            self._halve(most_values)
-        return False
-
-    def top(self) -> tuple[str, float] | None:
-        """The most frequent value and its count, or None while nothing was learned."""
-        top, most = "", 0.0
-        for value, count in self.counts.items():
-            if count > most:
-                top, most = value, count
-        return (top, most) if most else None
-
-    def _halve(self, most_values: int) -> None:
-        kept = {value: count / 2 for value, count in self.counts.items() if count >= 1.0}
-        if len(kept) > most_values:
-            names = sorted(kept, key=kept.__getitem__)[-most_values // 2 :]
-            kept = {value: kept[value] for value in names}
-        self.counts = kept
-        self.weight = sum(kept.values())
-        self.firsts /= 2
-
-
-def rarities(
-    values: tuple[str | None, ...],
-    fields: list[Categories],
-    prior_firsts: list[float],
-    fresh: list[int],
-) -> list[float]:
-    """How much rarer each value is than the owner's average value of that field, in bits >= 0.
-
-    A known value is compared with the mean count per value. A new one costs ``-log2 P(new)``,
-    where P(new) is the Good-Turing share of first sightings (Good 1953) with PRIOR_EVENTS
-    pseudo-events, of which ``prior_firsts`` brought a new value; there are as many results as
-    priors. To an owner of whom nothing is known everything is new, and nothing surprising; nor is
-    an absent value. Fields whose value is no habit yet, seen less than HABIT times or a way of
-    access of an owner of less than SETTLED events, are appended to ``fresh``.
-    """
-    bits = [0.0] * len(prior_firsts)
-    for index in range(len(prior_firsts)):  # compiled, faster than zip
-        value = values[index]
-        if value is None:
-            continue
-        field = fields[index]
-        counts = field.counts
-        count = counts.get(value)
-        if count is None:
-            fresh.append(index)
-            if counts:
-                prior = prior_firsts[index]
-                bits[index] = log2((field.weight + PRIOR_EVENTS) / (field.firsts + prior))
-            continue
-        if count < HABIT or (index in _WAYS and field.weight < SETTLED):
-            fresh.append(index)
-        if count < (mean := field.weight / len(counts)):
-            bits[index] = log2(mean / count)
-    return bits
-
-
-def no_habits(values: Iterable[str | None], fields: Iterable[Categories]) -> list[int]:
-    """The fields that :func:`rarities` would find fresh."""
-    return [
-        index
-        for index, (value, field) in enumerate(zip(values, fields, strict=True))
-        if value is not None
-        and (field.counts.get(value, 0.0) < HABIT or (index in _WAYS and field.weight < SETTLED))
-    ]
 
 
 @final
@@ -283,21 +181,21 @@ class Rhythm:
 
     def __init__(self) -> None:
         self.weight = 0.0
-        self.hours = [0.0] * HOURS
-        self.days = [0.0] * DAYS
+        self.hours = vec[float]([0.0] * HOURS)
+        self.days = vec[float]([0.0] * DAYS)
 
     def learn(self, hour: float, day: int, limit: float, vote: float = 1.0) -> None:
         """Count one event at ``hour`` in [0, 24) on ``day``; see :func:`clock`. Events of one
         burst are one decision to work: of those, ``vote`` is the part that one event has."""
         if self.weight >= limit:
             self.weight /= 2
-            self.hours = [count / 2 for count in self.hours]
-            self.days = [count / 2 for count in self.days]
+            self.hours = vec[float]([count / 2 for count in self.hours])
+            self.days = vec[float]([count / 2 for count in self.days])
         self.weight += vote
         self.days[day] += vote
         hours = self.hours
         quarters = int(hour * QUARTERS)
-        index = (quarters // QUARTERS - NEAR_HOURS + 1) % HOURS
+        index: i64 = (quarters // QUARTERS - NEAR_HOURS + 1) % HOURS
         for share in _NEAR[quarters % QUARTERS]:
             hours[index] += share * vote
             index = index + 1 if index < HOURS - 1 else 0
@@ -318,8 +216,8 @@ class Rhythm:
         """The share of the events at hours of the day that are as rare as this one or rarer: small
         for 3 am of whom works 9 to 5, not for one of the many hours of whom works at all hours."""
         hours = self.hours
-        left = int(hour)
-        part = hour - left
+        left: i64 = int(hour)
+        part = hour - float(left)
         level = hours[left] * (1 - part) + hours[(left + 1) % HOURS] * part
         rarer = 0.0
         for count in hours:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from preprocessing.baseline import HABIT
 from preprocessing.feedback import (
     AFTER_S,
     BEFORE_S,
@@ -19,6 +18,7 @@ from preprocessing.feedback import (
     Mark,
     unheard,
 )
+from preprocessing.habits import HABIT
 from preprocessing.history import CATEGORIES, HistorySettings
 from preprocessing.learning import learn
 from preprocessing.memory import State
@@ -115,7 +115,7 @@ class _Correction:
             for seen in self._state.past.of(self._event.user_id)
             if seen.at_s >= since_s and not seen.failed
         )
-        return user.baseline.fields[field].counts.get(value, 0.0) - lately >= HABIT
+        return user.baseline.habits.count(field, value) - lately >= HABIT
 
     def _exclude(self, effect: Effect, which: Callable[[Sighting], bool]) -> None:
         """Hold back what waits to be learned, and take out what was."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from math import exp2
 from typing import Final
 
-from preprocessing.baseline import HABIT
 from preprocessing.crowd import SLOTS, slot
+from preprocessing.habits import HABIT
 from preprocessing.history import CATEGORIES, DAY_S, SHARED, HistorySettings
 from preprocessing.memory import State
 from preprocessing.sighting import Sighting
@@ -60,7 +60,7 @@ def learn(seen: Sighting, state: State, settings: HistorySettings) -> None:
         _learn_owner(user_id, device, state, settings.egress_users)
     if source_ip is not None:
         known = base.events >= settings.learning_events  # invented names make no office
-        first = base.fields[_ADDRESS].counts.get(source_ip) == 1.0
+        first = base.habits.count(_ADDRESS, source_ip) == 1.0
         most = settings.egress_users if known else 1
         _learn_regular(user_id, source_ip, state, most, first=first)
 
@@ -103,27 +103,20 @@ def _learn_values(
     seen: Sighting, base: Baseline, tenant: Tenant, settings: HistorySettings
 ) -> None:
     limit, most = settings.user_limit, settings.user_values
-    room = limit - 1.0
-    values, fields, all_firsts = seen.values, base.fields, tenant.firsts
-    for index in range(len(values)):  # compiled, faster than zip
-        value = values[index]
+    values, keys, habits, all_firsts = seen.values, seen.keys, base.habits, tenant.firsts
+    for field in range(len(values)):  # compiled, faster than zip
+        value = values[field]
         if value is None:
             continue
-        field, firsts = fields[index], all_firsts[index]
-        counts, weight = field.counts, field.weight
-        count = counts.get(value)
-        if count is not None and weight <= room:  # as field.learn, without its bounds
-            counts[value] = count + 1.0
-            field.weight = weight + 1.0
+        known = habits.weight(field) > 0.0
+        first = habits.learn(field, keys[field], value, limit, most)
+        if known:  # else it is the first of all, no surprise, whoever the user
+            firsts = all_firsts[field]
             firsts.events += 1.0
-        elif weight == 0.0:
-            field.learn(value, limit, most)  # the first of all is no surprise, whoever the user
-        else:
-            firsts.events += 1.0
-            firsts.firsts += field.learn(value, limit, most)
+            firsts.firsts += first
     every_s = DAY_S if base.events < YOUNG_EVENTS else WEEK_S
-    known = base.events == settings.learning_events
-    if known or seen.at_s >= base.told_s + every_s or base.events in _TOLD_AT:
+    settled = base.events == settings.learning_events
+    if settled or seen.at_s >= base.told_s + every_s or base.events in _TOLD_AT:
         base.told_s = seen.at_s
         _tell_crowd(seen, base, tenant, settings)
 
@@ -136,9 +129,9 @@ def _tell_crowd(seen: Sighting, base: Baseline, tenant: Tenant, settings: Histor
     if bit >= 0 and base.events >= settings.learning_events:  # invented names vouch for nothing
         crowd.join(bit)
         for field in range(_SHARED):
-            for value in base.fields[field].counts:
+            for value, _ in base.habits.items(field):
                 crowd.add(field, value, bit, most_values)
-    habits = [name for name, count in base.fields[_RESOURCE].counts.items() if count >= HABIT]
+    habits = [name for name, count in base.habits.items(_RESOURCE) if count >= HABIT]
     peers = crowd.peers(habits[:MOST_HABITS], 1 << slot(user_id, 0))
     base.peers = peers.to_bytes(SLOTS // 8, "little") if peers else b""
 

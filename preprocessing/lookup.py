@@ -7,7 +7,7 @@ from math import log2, sqrt
 from typing import Final
 
 from preprocessing.accumulated import NO_SUMS, SIZE_UNIT, SUMS, UNKNOWN
-from preprocessing.baseline import PRIOR_EVENTS, no_habits, rarities
+from preprocessing.baseline import PRIOR_EVENTS
 from preprocessing.crowd import peer_bits, slot, tenant_bits
 from preprocessing.event import AuthEvent
 from preprocessing.geo import distance_km
@@ -96,7 +96,7 @@ class Lookup:
         hour_bits, day_bits = self._rhythm(seen, base)
         amount, user_dev, tenant_dev = self._bytes(seen, base)
         seen.fresh = []
-        user_bits = rarities(seen.values, base.fields, self._prior_firsts, seen.fresh)
+        user_bits = base.habits.rarities(seen.keys, self._prior_firsts, seen.fresh)
         places = self._places(seen, user, base, address)
         views: Sequence[float] = _NO_VIEWS
         # In ascending order: most often only the address is fresh, of which nobody has a view.
@@ -148,7 +148,7 @@ class Lookup:
         """That fact alone, with all that is recorded of the others on the way to them: hardly
         anything of an event whose resource, network and device are usual, as they mostly are."""
         base = user.baseline
-        seen.fresh = no_habits(seen.values, base.fields) if base else list(_TELLING)
+        seen.fresh = base.habits.fresh(seen.keys) if base else list(_TELLING)
         if user.unproven or not _TELLING.isdisjoint(seen.fresh):
             return self.facts(seen, user, address)[_EVENTS_1H]
         seen.new, seen.size = 0.0, (seen.event.bytes_transferred or 0) / SIZE_UNIT
@@ -196,7 +196,7 @@ class Lookup:
             value = seen.values[field]
             if value is None:
                 continue
-            owned = seen.owner is not None and value in seen.owner.fields[field].counts
+            owned = seen.owner is not None and seen.owner.habits.knows(field, value)
             if field >= _SHARED:
                 user_bits[field] *= COLLEAGUE_SHARE if owned else 1.0
                 continue
@@ -325,11 +325,11 @@ def _moved(seen: Sighting, user_bits: Sequence[float]) -> tuple[float, float, fl
 
 def service_share(base: Baseline | None) -> float:
     """The share of an account's events that were a service's, in [0, 1]."""
-    kinds = base.fields[_KIND] if base else None
-    if kinds is None or not kinds.weight:
+    if base is None or not base.habits.weight(_KIND):
         return 0.0
-    service = sum(count for kind, count in kinds.counts.items() if kind.startswith("service"))
-    return service / kinds.weight
+    kinds = base.habits.items(_KIND)
+    service = sum([count for kind, count in kinds if kind.startswith("service")])
+    return service / base.habits.weight(_KIND)
 
 
 def _misused_service(seen: Sighting, base: Baseline) -> float:

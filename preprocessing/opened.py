@@ -38,7 +38,7 @@ def scatter(seen: Sighting, user: User, base: Baseline, crowd: Crowd) -> float:
     if resource is None or _RESOURCE not in seen.fresh:
         return 0.0
     settled = base.events >= LEAST_EVENTS and seen.at_s - base.first_s >= LEAST_KNOWN_S
-    if not settled or resource in base.fields[_RESOURCE].counts:
+    if not settled or base.habits.knows(_RESOURCE, resource):
         return 0.0
     lately = [name for name, (at_s, _) in opened.items() if seen.at_s - at_s < OPENED_S]
     own = 1 << slot(seen.user_id, 0)

@@ -10,9 +10,12 @@ from __future__ import annotations
 from struct import pack, unpack
 from typing import Any, Final
 
+from librt.vecs import vec
+
 from preprocessing.accumulated import Level, Sums
 from preprocessing.baseline import DAYS, HOURS, Anchor, Decaying, Firsts, Places, Scale
 from preprocessing.crowd import Crowd
+from preprocessing.history import CATEGORIES
 from preprocessing.state import (
     Address,
     AddressFailures,
@@ -103,9 +106,10 @@ def _baseline(base: Baseline) -> Row:
         numbers += [scale.weight, scale.mean, scale.squares]
     numbers += [anchor.mean, anchor.spread, anchor.at_s]
     numbers += [new.weight, new.day, new.week, size.weight, size.day, size.week]
-    for field in base.fields:
-        numbers += [field.weight, field.firsts]
-    counts = [field.counts for field in base.fields]
+    habits, fields = base.habits, range(len(CATEGORIES))
+    for field in fields:
+        numbers += [habits.weight(field), habits.firsts(field)]
+    counts = [dict(habits.items(field)) for field in fields]
     return _doubles(numbers), counts, base.places.known, base.peers
 
 
@@ -115,7 +119,8 @@ def _baseline_of(row: Row) -> Baseline:
     base.told_s, base.events, base.failures = numbers[1], numbers[2], numbers[3]
     rhythm, at = base.rhythm, _SCALES
     rhythm.weight = numbers[4]
-    rhythm.hours, rhythm.days = list(numbers[_HOURS:_DAYS]), list(numbers[_DAYS:_SCALES])
+    rhythm.hours = vec[float](numbers[_HOURS:_DAYS])
+    rhythm.days = vec[float](numbers[_DAYS:_SCALES])
     base.rate = Scale(numbers[at], numbers[at + 1], numbers[at + 2])
     base.transfer = Scale(numbers[at + 3], numbers[at + 4], numbers[at + 5])
     base.other_bytes = Scale(numbers[at + 6], numbers[at + 7], numbers[at + 8])
@@ -123,9 +128,8 @@ def _baseline_of(row: Row) -> Baseline:
     base.new_level = Level(numbers[at + 12], numbers[at + 13], numbers[at + 14])
     base.bytes_level = Level(numbers[at + 15], numbers[at + 16], numbers[at + 17])
     at = _FIELDS
-    for field, counts in zip(base.fields, row[1], strict=True):
-        field.counts, field.weight, field.firsts = counts, numbers[at], numbers[at + 1]
-        at += 2
+    end = at + 2 * len(CATEGORIES)
+    base.habits.fill(row[1], numbers[at:end:2], numbers[at + 1 : end : 2])
     base.places = Places(row[2])
     base.peers = row[3]
     return base

@@ -13,6 +13,7 @@ from preprocessing.accumulated import NO_SUMS, Four
 from preprocessing.baseline import clock
 from preprocessing.event import AuthEvent, pack_event, unpack_event
 from preprocessing.feedback import Remembered
+from preprocessing.habits import keys_of
 from preprocessing.state import Baseline, Session
 from preprocessing.values import values_of
 from preprocessing.whereabouts import Unproven
@@ -24,7 +25,8 @@ class Sighting:
     """One event on its way through the history: what is worked out once and used everywhere.
 
     ``user_id``, ``failed``, ``token`` and ``transfer`` are of the event, whose own attributes cost
-    a look-up each; ``size_bits`` is log2(1 + bytes), -1 where it tells of none.
+    a look-up each; ``size_bits`` is log2(1 + bytes), -1 where it tells of none,
+    ``keys`` by which the values are found (preprocessing/habits.py).
     ``at_s`` seconds since the epoch, ``hour`` in [0, 24) and ``day`` in UTC, ``rate`` the log2 of
     the user's events of the last hour as of then, ``fresh`` the fields whose value is no habit.
     ``owner`` is the baseline of the person on whose device a service account is used,
@@ -42,6 +44,7 @@ class Sighting:
         "failed",
         "fresh",
         "hour",
+        "keys",
         "new",
         "opened",
         "owner",
@@ -71,6 +74,7 @@ class Sighting:
         self.at_s = at_s
         self.hour, self.day = clock(at_s)
         self.values = values_of(event)
+        self.keys = keys_of(self.values)
         self.session: Session | None = None
         self.owner: Baseline | None = None
         self.rate = 0.0

@@ -14,7 +14,6 @@ from mypy_extensions import mypyc_attr
 from preprocessing.accumulated import Level, Sums
 from preprocessing.baseline import (
     Anchor,
-    Categories,
     Decaying,
     Firsts,
     Places,
@@ -22,6 +21,7 @@ from preprocessing.baseline import (
     Scale,
 )
 from preprocessing.crowd import Crowd
+from preprocessing.habits import Habits
 from preprocessing.history import CATEGORIES
 from preprocessing.whereabouts import Place, Unproven
 
@@ -39,8 +39,8 @@ class Baseline:
         "bytes_level",
         "events",
         "failures",
-        "fields",
         "first_s",
+        "habits",
         "new_level",
         "other_bytes",
         "peers",
@@ -68,7 +68,7 @@ class Baseline:
         self.new_level = Level()
         self.bytes_level = Level()
         self.places = Places()
-        self.fields = [Categories() for _ in CATEGORIES]
+        self.habits = Habits()
 
 
 @final

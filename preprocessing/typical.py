@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from preprocessing.baseline import SAME_PLACE_KM, Places, Rhythm, clock
+from preprocessing.baseline import HOURS, SAME_PLACE_KM, Places, Rhythm, clock
 from preprocessing.event import AuthEvent
 from preprocessing.geo import distance_km
 from preprocessing.history import CATEGORIES, DAY_S, Evidence, Usual
@@ -65,7 +65,7 @@ def evidence(
     base = baseline or Baseline()
     scale = base.transfer if event.action == "transfer" else base.other_bytes
     hours = base.rhythm.hours
-    usual_level = base.rhythm.weight / len(hours) / 2
+    usual_level = base.rhythm.weight / HOURS / 2
     age_s = event.timestamp.timestamp() - base.first_s if base.events else 0.0
     return Evidence(
         event=event,
@@ -83,12 +83,13 @@ def evidence(
 
 def _usual(baseline: Baseline, values: Sequence[str | None]) -> dict[str, Usual]:
     usual: dict[str, Usual] = {}
-    for index, field in enumerate(baseline.fields):
-        top = field.top()
+    habits = baseline.habits
+    for field in range(len(CATEGORIES)):
+        top = habits.top(field)
         if top is not None:
-            observed = field.counts.get(values[index] or "", 0.0)
-            usual[CATEGORIES[index]] = Usual(
-                top[0], _rounded(top[1]), _rounded(field.weight), _rounded(observed)
+            observed = habits.count(field, values[field])
+            usual[CATEGORIES[field]] = Usual(
+                top[0], _rounded(top[1]), _rounded(habits.weight(field)), _rounded(observed)
             )
     return usual
 
@@ -129,7 +130,7 @@ def usual_time(at: datetime, rhythm: Rhythm) -> datetime:
         return at
     at = at.astimezone(UTC)
     hour, day = clock(at.timestamp())
-    hours, days = rhythm.hours, rhythm.days
+    hours, days = list(rhythm.hours), list(rhythm.days)
     if days[day] <= rhythm.weight / len(days) / 2:
         at += timedelta(days=days.index(max(days)) - day)
     if hours[int(hour)] <= rhythm.weight / len(hours) / 2:

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from math import inf, log2, sqrt
 
+from librt.vecs import vec
+
 from preprocessing.accumulated import Level
-from preprocessing.baseline import LEAST_SPREAD, WINSOR_EVENTS, Categories, Places, Rhythm, Scale
+from preprocessing.baseline import LEAST_SPREAD, WINSOR_EVENTS, Places, Rhythm, Scale
 from preprocessing.crowd import Crowd, slot
 from preprocessing.geo import distance_km
 from preprocessing.history import CATEGORIES, SHARED
@@ -79,8 +81,12 @@ def _rhythm(rhythm: Rhythm, seen: Sighting) -> None:
     once, counted = Rhythm(), vote(seen.rate)
     once.learn(seen.hour, seen.day, inf, counted)
     rhythm.weight = max(0.0, rhythm.weight - counted)
-    rhythm.hours = [max(0.0, a - b) for a, b in zip(rhythm.hours, once.hours, strict=True)]
-    rhythm.days = [max(0.0, a - b) for a, b in zip(rhythm.days, once.days, strict=True)]
+    rhythm.hours = _less(rhythm.hours, once.hours)
+    rhythm.days = _less(rhythm.days, once.days)
+
+
+def _less(counts: vec[float], taken: vec[float]) -> vec[float]:
+    return vec[float]([max(0.0, a - b) for a, b in zip(counts, taken, strict=True)])
 
 
 def _sums(seen: Sighting, base: Baseline) -> None:
@@ -103,11 +109,11 @@ def _level(level: Level, day: float, week: float) -> None:
 
 def _values(seen: Sighting, base: Baseline, state: State) -> None:
     user_id = seen.user_id
-    for index, (value, field) in enumerate(zip(seen.values, base.fields, strict=True)):
+    for index, value in enumerate(seen.values):
         if value is None:
             continue
-        gone = _forget(field, value)
-        if field.weight > 0.0:  # the first of all was never counted
+        gone = base.habits.forget(index, value)
+        if base.habits.weight(index) > 0.0:  # the first of all was never counted
             firsts = state.tenant.firsts[index]
             firsts.events = max(0.0, firsts.events - 1.0)
             firsts.firsts = max(0.0, firsts.firsts - gone)
@@ -122,18 +128,6 @@ def _values(seen: Sighting, base: Baseline, state: State) -> None:
             address.people = max(0, address.people - 1)
         if owned is not None and user_id in owned.regulars:
             owned.regulars.remove(user_id)
-
-
-def _forget(field: Categories, value: str) -> bool:
-    """Count one sighting less; True if none is left."""
-    field.weight = max(0.0, field.weight - 1.0)
-    left = field.counts.get(value, 0.0) - 1.0
-    if left >= 0.5:
-        field.counts[value] = left
-        return False
-    if field.counts.pop(value, None) is not None:
-        field.firsts = max(0.0, field.firsts - 1.0)
-    return True
 
 
 def _leave_crowd(field: int, value: str, user_id: str, tenant: Tenant) -> None:

@@ -64,12 +64,12 @@ def meet(
     found = known.get(name)
     if found is None:
         settled = base.events >= settings.learning_events
-        if failed or not settled or seen.owner or name in base.fields[field].counts:
+        if failed or not settled or seen.owner or base.habits.knows(field, name):
             return PROVEN
         found = Unproven(seen.at_s, _silence_s(user, seen.at_s), seen.at_s)
     age_s = max(0.0, seen.at_s - found.since_s)
     # An address where another unproven device was vouches for none: it may be the attacker's.
-    own = device is not None and address in base.fields[_ADDRESS].counts
+    own = device is not None and base.habits.knows(_ADDRESS, address)
     own = own and not failed and _at(known, address) is None
     if age_s > UNPROVEN_UNTIL_S or own:
         return PROVEN
@@ -83,7 +83,7 @@ def away_share(seen: Sighting, user: User, base: Baseline) -> float:
     """How much of a place's surprise remains: less on a device that is long the user's own, if a
     flight explains how it got there: for whatever kind of event, a stolen token's as well."""
     device, event, place = seen.values[_DEVICE], seen.event, user.place
-    if device is None or base.fields[_DEVICE].counts.get(device, 0) < OWN_DEVICE_EVENTS:
+    if device is None or base.habits.count(_DEVICE, device) < OWN_DEVICE_EVENTS:
         return 1.0
     if place is None or event.latitude is None or event.longitude is None:
         return 1.0

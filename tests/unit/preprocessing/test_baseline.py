@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-from math import log2
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from preprocessing.baseline import (
-    Categories,
     Decaying,
     Firsts,
     Places,
     Rhythm,
     Scale,
     clock,
-    rarities,
 )
 from preprocessing.geo import GEO_ACCURACY_KM, distance_km
 
 LIMIT = 512.0
 COORDINATES = st.tuples(st.floats(-90, 90), st.floats(-180, 180))
-
-
-def rarity(field: Categories, value: str | None, prior: float = 1.0) -> float:
-    return rarities((value,), [field], [prior], [])[0]
-
-
-def categories(**counts: int) -> Categories:
-    field = Categories()
-    for value, count in counts.items():
-        for _ in range(count):
-            field.learn(value, LIMIT, 64)
-    return field
 
 
 def test_a_count_fades() -> None:
@@ -52,59 +36,6 @@ def test_counts_commute() -> None:
     for at_s in (1200.0, 1000.0, 1050.0):
         other.add(1.0, at_s, 100.0)
     assert one.read(1300.0, 100.0) == pytest.approx(other.read(1300.0, 100.0))
-
-
-def test_to_nobody_anything_is_surprising() -> None:
-    assert rarity(Categories(), "DE") == 0.0
-    assert rarity(categories(DE=10), None) == 0.0
-
-
-def test_what_is_no_habit_yet() -> None:
-    fields = [categories(DE=9, FR=1), categories(laptop=2), Categories()]
-    fresh: list[int] = []
-    rarities(("FR", "laptop", "new", None), [*fields, Categories()], [1.0] * 4, fresh)
-    assert fresh == [0, 2]
-
-
-def test_to_a_newcomer_no_way_of_access_is_a_habit() -> None:
-    for count, expected in ((9, [3]), (10, [])):
-        fresh: list[int] = []
-        rarities((None, None, None, "curl"), [Categories()] * 3 + [categories(curl=count)],
-                 [1.0] * 4, fresh)  # fmt: skip
-        assert fresh == expected
-
-
-def test_rare_values_cost_bits() -> None:
-    field = categories(DE=30, FR=2)
-    assert rarity(field, "DE") == 0.0
-    assert rarity(field, "FR") == log2(16 / 2)
-
-
-def test_new_values_cost_less_to_those_who_often_bring_some() -> None:
-    steady, restless = categories(DE=20), categories(**{f"c{n}": 1 for n in range(20)})
-    assert rarity(steady, "new") == log2(24 / 2)
-    assert rarity(restless, "new") == pytest.approx(log2(24 / 21))
-    assert rarity(steady, "new", prior=3.0) < rarity(steady, "new", prior=0.1)
-
-
-def test_categories_halve_and_drop_what_is_rare() -> None:
-    field = categories(DE=500, FR=1)
-    for _ in range(12):
-        field.learn("DE", LIMIT, 64)
-    assert field.counts == {"DE": 256, "FR": 0.5}
-    assert field.weight == 256.5
-    assert field.top() == ("DE", 256)
-    assert Categories().top() is None
-
-
-@given(st.lists(st.integers(0, 300), max_size=400))
-def test_categories_stay_small(values: list[int]) -> None:
-    field = Categories()
-    for value in values:
-        field.learn(str(value), 50.0, 8)
-        assert len(field.counts) <= 8
-        assert field.weight == pytest.approx(sum(field.counts.values()))
-        assert field.weight <= 50
 
 
 def test_first_sightings_have_a_rate() -> None:
