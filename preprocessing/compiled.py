@@ -16,8 +16,8 @@ from pathlib import Path
 #: What every event passes through, and plain data that it touches.
 MODULES = (
     "accumulated", "activity", "baseline", "crowd", "embedded", "geo", "habits", "known",
-    "learning", "lookup", "memory", "opened", "packing", "seen", "sighting", "state", "trail",
-    "typical", "unlearning", "unproven", "values",
+    "learning", "lookup", "memory", "numbers", "opened", "packing", "seen", "sighting", "state",
+    "trail", "typical", "unlearning", "unproven", "values",
 )  # fmt: skip
 SOURCES = Path(__file__).parent
 FOLDER = SOURCES / "_compiled"

@@ -39,7 +39,7 @@ class EmbeddedHistory:
     """History in this process; see :class:`preprocessing.history.UserHistory` for the promises.
 
     Of users, addresses and devices the last ``most_awake`` are objects, a user of 150 events about
-    11 KB; all others rest in a tenth of that: docs/history.md has the bytes of each. All bounds
+    10 KB; all others rest in an eighth of that: docs/history.md has the bytes of each. All bounds
     hold after every call.
     """
 

@@ -7,15 +7,16 @@ some sixty places in memory, each of which has to be fetched.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import log2
 from typing import Final, final
 
+from librt.strings import BytesWriter, write_f64_le
 from librt.vecs import append, extend, vec
 from mypy_extensions import i64, mypyc_attr
 
 from preprocessing.baseline import PRIOR_EVENTS
 from preprocessing.history import CATEGORIES
+from preprocessing.numbers import number
 
 #: Sightings from which a value is a habit rather than new.
 HABIT: Final = 2.0
@@ -93,18 +94,34 @@ class Habits:
                 found, most = at, counts[at]
         return (self._names[int(found)], most) if found >= 0 else None
 
-    def fill(
-        self, counts: Sequence[dict[str, float]], weights: Sequence[float], firsts: Sequence[float]
-    ) -> None:
-        """Become what is given of each field, the values in order."""
-        keys, all_counts, names = vec[i64](), vec[float](), []
-        for field, values in enumerate(counts):
-            for value, count in values.items():
-                keys, all_counts = append(keys, key_of(value)), append(all_counts, count)
-                names.append(value)
-            self._ends[field + 1] = len(names)
-        self._keys, self._counts, self._names = keys, all_counts, names
-        self._weights, self._firsts = vec[float](weights), vec[float](firsts)
+    @property
+    def names(self) -> list[str]:
+        """All values, field after field; not to be changed."""
+        return self._names
+
+    def write(self, out: BytesWriter) -> None:
+        """Everything else: weights and firsts of all fields, where each ends, counts."""
+        for field in range(i64(_FIELDS)):
+            write_f64_le(out, self._weights[field])
+        for field in range(i64(_FIELDS)):
+            write_f64_le(out, self._firsts[field])
+        for field in range(i64(_FIELDS)):
+            write_f64_le(out, float(self._ends[field + 1]))
+        for count in self._counts:
+            write_f64_le(out, count)
+
+    def fill(self, names: list[str], numbers: bytes, at: i64) -> None:
+        """Become what :attr:`names` and :meth:`write` gave; the numbers begin ``at`` the n-th."""
+        for field in range(i64(_FIELDS)):
+            self._weights[field] = number(numbers, at + field)
+            self._firsts[field] = number(numbers, at + _FIELDS + field)
+            self._ends[field + 1] = int(number(numbers, at + 2 * _FIELDS + field))
+        at += 3 * _FIELDS
+        keys, counts = vec[i64](capacity=len(names)), vec[float](capacity=len(names))
+        for index in range(i64(len(names))):
+            keys = append(keys, key_of(names[index]))
+            counts = append(counts, number(numbers, at + index))
+        self._keys, self._counts, self._names = keys, counts, names
 
     def learn(self, field: i64, key: i64, value: str, limit: float, most_values: int) -> bool:
         """Count one sighting; True if it was the first."""

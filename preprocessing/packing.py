@@ -7,15 +7,16 @@ takes a third of the time of a value at a time.
 
 from __future__ import annotations
 
-from struct import pack, unpack
 from typing import Any, Final
 
-from librt.vecs import vec
+from librt.strings import BytesWriter, write_f64_le
+from mypy_extensions import i64
 
-from preprocessing.accumulated import Level, Sums
+from preprocessing.accumulated import Four, Level, Sums
 from preprocessing.baseline import DAYS, HOURS, Anchor, Decaying, Firsts, Places, Scale
 from preprocessing.crowd import Crowd
-from preprocessing.history import CATEGORIES
+from preprocessing.habits import Habits
+from preprocessing.numbers import number, put2, put3
 from preprocessing.state import (
     Address,
     AddressFailures,
@@ -42,7 +43,7 @@ _FIELDS: Final = _SCALES + 18
 def user_row(user: User) -> Row:
     base = user.baseline
     return (
-        _doubles(_user_numbers(user)),
+        _user_numbers(user),
         user.place,
         _baseline(base) if base is not None else None,
         user.trail,
@@ -51,34 +52,37 @@ def user_row(user: User) -> Row:
     )
 
 
-def _user_numbers(user: User) -> list[float]:
+def _user_numbers(user: User) -> bytes:
     events, sums, failures = user.events, user.sums, user.failures
-    numbers = [
-        user.newest_s, events.value, events.at_s, user.factor_s, user.since, user.active_s,
-        user.woken_s, user.silence_s, 0.0 if sums is None else 1.0,
-    ]  # fmt: skip
+    out = BytesWriter()
+    put3(out, user.newest_s, events.value, events.at_s)
+    put3(out, user.factor_s, user.since, user.active_s)
+    put3(out, user.woken_s, user.silence_s, 0.0 if sums is None else 1.0)
     if sums is not None:
-        numbers += [sums.at_s, *sums.values]
+        new_day, new_week, bytes_day, bytes_week = sums.values
+        put3(out, sums.at_s, new_day, new_week)
+        put2(out, bytes_day, bytes_week)
     if failures is not None:
-        for one in (
-            failures.recent, failures.hour, failures.day, failures.denials, failures.hour_denials
-        ):  # fmt: skip
-            numbers += [one.value, one.at_s]
-    return numbers
+        put2(out, failures.recent.value, failures.recent.at_s)
+        put2(out, failures.hour.value, failures.hour.at_s)
+        put2(out, failures.day.value, failures.day.at_s)
+        put2(out, failures.denials.value, failures.denials.at_s)
+        put2(out, failures.hour_denials.value, failures.hour_denials.at_s)
+    return out.getvalue()
 
 
 def user_of(row: Row) -> User:
-    numbers = _numbers(row[0])
-    user = User(numbers[0])
-    user.events = Decaying(numbers[1], numbers[2])
-    user.factor_s, user.since, user.active_s = numbers[3], numbers[4], numbers[5]
-    user.woken_s, user.silence_s = numbers[6], numbers[7]
+    numbers: bytes = row[0]
+    user = User(number(numbers, 0))
+    user.events = _fading(numbers, 1)
+    user.factor_s, user.since = number(numbers, 3), number(numbers, 4)
+    user.active_s, user.woken_s = number(numbers, 5), number(numbers, 6)
+    user.silence_s = number(numbers, 7)
     rest = _SUMS
-    if numbers[8]:
-        at_s, new_day, new_week, bytes_day, bytes_week = numbers[_SUMS : _SUMS + 5]
-        user.sums = Sums(at_s, (new_day, new_week, bytes_day, bytes_week))
+    if number(numbers, 8):
+        user.sums = Sums(number(numbers, _SUMS), _four(numbers, _SUMS + 1))
         rest += 5
-    if len(numbers) > rest:
+    if len(numbers) > 8 * rest:
         user.failures = _user_failures(numbers, rest)
     user.place = row[1]
     if row[2] is not None:
@@ -87,60 +91,96 @@ def user_of(row: Row) -> User:
     return user
 
 
-def _user_failures(numbers: tuple[float, ...], at: int) -> UserFailures:
+def _user_failures(numbers: bytes, at: int) -> UserFailures:
     failures = UserFailures()
-    failures.recent = Decaying(numbers[at], numbers[at + 1])
-    failures.hour = Decaying(numbers[at + 2], numbers[at + 3])
-    failures.day = Decaying(numbers[at + 4], numbers[at + 5])
-    failures.denials = Decaying(numbers[at + 6], numbers[at + 7])
-    failures.hour_denials = Decaying(numbers[at + 8], numbers[at + 9])
+    failures.recent = _fading(numbers, at)
+    failures.hour = _fading(numbers, at + 2)
+    failures.day = _fading(numbers, at + 4)
+    failures.denials = _fading(numbers, at + 6)
+    failures.hour_denials = _fading(numbers, at + 8)
     return failures
+
+
+def _four(numbers: bytes, at: int) -> Four:
+    return (
+        number(numbers, at), number(numbers, at + 1), number(numbers, at + 2),
+        number(numbers, at + 3),
+    )  # fmt: skip
+
+
+def _fading(numbers: bytes, at: int) -> Decaying:
+    return Decaying(number(numbers, at), number(numbers, at + 1))
 
 
 def _baseline(base: Baseline) -> Row:
     rhythm, anchor, new, size = base.rhythm, base.anchor, base.new_level, base.bytes_level
-    numbers = [base.first_s, base.told_s, base.events, base.failures, rhythm.weight]
-    numbers += rhythm.hours
-    numbers += rhythm.days
-    for scale in (base.rate, base.transfer, base.other_bytes):
-        numbers += [scale.weight, scale.mean, scale.squares]
-    numbers += [anchor.mean, anchor.spread, anchor.at_s]
-    numbers += [new.weight, new.day, new.week, size.weight, size.day, size.week]
-    habits, fields = base.habits, range(len(CATEGORIES))
-    for field in fields:
-        numbers += [habits.weight(field), habits.firsts(field)]
-    counts = [dict(habits.items(field)) for field in fields]
-    return _doubles(numbers), counts, base.places.known, base.peers
+    out = BytesWriter()
+    put2(out, base.first_s, base.told_s)
+    put3(out, base.events, base.failures, rhythm.weight)
+    for count in rhythm.hours:
+        write_f64_le(out, count)
+    for count in rhythm.days:
+        write_f64_le(out, count)
+    put3(out, base.rate.weight, base.rate.mean, base.rate.squares)
+    put3(out, base.transfer.weight, base.transfer.mean, base.transfer.squares)
+    put3(out, base.other_bytes.weight, base.other_bytes.mean, base.other_bytes.squares)
+    put3(out, anchor.mean, anchor.spread, anchor.at_s)
+    put3(out, new.weight, new.day, new.week)
+    put3(out, size.weight, size.day, size.week)
+    base.habits.write(out)
+    return out.getvalue(), base.habits.names, base.places.known, base.peers
 
 
 def _baseline_of(row: Row) -> Baseline:
-    numbers = _numbers(row[0])
-    base = Baseline(numbers[0])
-    base.told_s, base.events, base.failures = numbers[1], numbers[2], numbers[3]
+    numbers: bytes = row[0]
+    base = Baseline(number(numbers, 0))
+    base.told_s, base.events, base.failures = (
+        number(numbers, 1), number(numbers, 2), number(numbers, 3),
+    )  # fmt: skip
     rhythm, at = base.rhythm, _SCALES
-    rhythm.weight = numbers[4]
-    rhythm.hours = vec[float](numbers[_HOURS:_DAYS])
-    rhythm.days = vec[float](numbers[_DAYS:_SCALES])
-    base.rate = Scale(numbers[at], numbers[at + 1], numbers[at + 2])
-    base.transfer = Scale(numbers[at + 3], numbers[at + 4], numbers[at + 5])
-    base.other_bytes = Scale(numbers[at + 6], numbers[at + 7], numbers[at + 8])
-    base.anchor = Anchor(numbers[at + 9], numbers[at + 10], numbers[at + 11])
-    base.new_level = Level(numbers[at + 12], numbers[at + 13], numbers[at + 14])
-    base.bytes_level = Level(numbers[at + 15], numbers[at + 16], numbers[at + 17])
-    at = _FIELDS
-    end = at + 2 * len(CATEGORIES)
-    base.habits.fill(row[1], numbers[at:end:2], numbers[at + 1 : end : 2])
+    rhythm.weight = number(numbers, 4)
+    for hour in range(i64(HOURS)):
+        rhythm.hours[hour] = number(numbers, _HOURS + hour)
+    for day in range(i64(DAYS)):
+        rhythm.days[day] = number(numbers, _DAYS + day)
+    base.rate = _scaled(numbers, at)
+    base.transfer = _scaled(numbers, at + 3)
+    base.other_bytes = _scaled(numbers, at + 6)
+    at += 9
+    base.anchor = Anchor(number(numbers, at), number(numbers, at + 1), number(numbers, at + 2))
+    base.new_level = _level(numbers, at + 3)
+    base.bytes_level = _level(numbers, at + 6)
+    if row[1] and isinstance(row[1][0], dict):
+        _fill_counted(base.habits, row[1], numbers)
+    else:
+        base.habits.fill(row[1], numbers, _FIELDS)
     base.places = Places(row[2])
     base.peers = row[3]
     return base
 
 
-def _doubles(numbers: list[float]) -> bytes:
-    return pack(f"<{len(numbers)}d", *numbers)
+def _scaled(numbers: bytes, at: int) -> Scale:
+    return Scale(number(numbers, at), number(numbers, at + 1), number(numbers, at + 2))
 
 
-def _numbers(doubles: bytes) -> tuple[float, ...]:
-    return unpack(f"<{len(doubles) // 8}d", doubles)
+def _level(numbers: bytes, at: int) -> Level:
+    return Level(number(numbers, at), number(numbers, at + 1), number(numbers, at + 2))
+
+
+def _fill_counted(habits: Habits, fields: list[dict[str, float]], numbers: bytes) -> None:
+    """Values as format 11 had them: counts by value for each field, and its weight and firsts."""
+    out = BytesWriter()
+    for index in (0, 1):
+        for field in range(len(fields)):
+            write_f64_le(out, number(numbers, _FIELDS + 2 * field + index))
+    end = 0
+    for counts in fields:
+        end += len(counts)
+        write_f64_le(out, float(end))
+    for counts in fields:
+        for count in counts.values():
+            write_f64_le(out, count)
+    habits.fill([name for counts in fields for name in counts], out.getvalue(), 0)
 
 
 def address_row(address: Address) -> Row:

@@ -12,8 +12,9 @@ Two = tuple[float, float]
 Three = tuple[float, float, float]
 Five = tuple[float, float, float, float, float]
 
-#: Numbers as doubles, little-endian; counts of each field, places, peers.
-Baseline = tuple[bytes, list[dict[str, float]], list[Three], bytes]
+#: Numbers (doubles, little-endian), values of all fields, places, peers. Until format 11 the values
+#: were a dictionary of counts for each field, which is still read.
+Baseline = tuple[bytes, list[str | dict[str, float]], list[Three], bytes]
 UserFailures = tuple[Two, Two, Two, Two, Two]
 User = tuple[
     bytes,  # numbers

@@ -15,7 +15,9 @@ from preprocessing.memory import State
 from preprocessing.seen import SeenIds
 from preprocessing.sighting import Past, remembered_row, sighting_of
 
-SNAPSHOT_FORMAT = 11
+SNAPSHOT_FORMAT = 12
+#: The oldest that is still read.
+OLDEST_FORMAT = 11
 
 
 class _Snapshot(msgspec.Struct, array_like=True):
@@ -95,7 +97,7 @@ def decode(data: bytes, settings: HistorySettings) -> State:
     """The state that :func:`encode` wrote; raises :class:`HistoryError`."""
     try:
         found = _HEADER.decode(data).format
-        if found != SNAPSHOT_FORMAT:
+        if not OLDEST_FORMAT <= found <= SNAPSHOT_FORMAT:
             message = f"history snapshot format {found}, expected {SNAPSHOT_FORMAT}"
             raise HistoryError(f"{message}; use the ztad version that wrote it")
         return _state_of(_SNAPSHOT.decode(data), settings)
